@@ -97,7 +97,7 @@ func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
 	if !o.Wait {
 		return nil
 	}
-	return InForce(ctx, o.Invocation, p)
+	return InForce(ctx, o.Invocation, mezu.Position{}, p)
 }
 
 // what is a record in a message, with where it is.

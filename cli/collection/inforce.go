@@ -35,15 +35,16 @@ func WaitFlag() cli.Flag {
 func Waits(c *cli.Context) bool { return c.Bool(waitFlag) }
 
 // InForce waits until all edges that are connected, and all Warpgates of these environments, run
-// what the environments are told now.
-func InForce(ctx context.Context, inv *invocation.Invocation, environments ...Path) error {
+// what the environments are told now. edges is a position to which the edges have to come in any
+// case, such as that of the removal of another environment; zero is none.
+func InForce(ctx context.Context, inv *invocation.Invocation, edges mezu.Position, environments ...Path) error {
 	limit := cmp.Or(inv.Flags.Timeout, waitForce)
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	begun := time.Now()
 	waits := make([]*force, len(environments))
 	for i, p := range environments {
-		waits[i] = &force{Path: p}
+		waits[i] = &force{Path: p, edges: edges}
 	}
 	for {
 		left := 0
@@ -82,8 +83,8 @@ func InForce(ctx context.Context, inv *invocation.Invocation, environments ...Pa
 type force struct {
 	Path
 	// target is where everybody has to come; later positions are others' changes.
-	target mezu.Position
-	holds  bool
+	target, edges mezu.Position
+	holds         bool
 	// everywhere counts those who run it, and lag says who doesn't.
 	everywhere, lag string
 }
@@ -107,12 +108,14 @@ func (f *force) look(ctx context.Context) error {
 	var late []string
 	for i, who := range api.Whose(s.Applied) {
 		a := s.Applied[i]
+		behind := a.Position.Compare(f.target) < 0
 		if strings.HasPrefix(a.ID, mezu.PrefixEdge) {
 			edges++
+			behind = behind || a.Position.Compare(f.edges) < 0
 		} else {
 			warpgates++
 		}
-		if a.Position.Compare(f.target) < 0 {
+		if behind {
 			late = append(late, terminal.Clean(who)+" is "+a.Lag().Text(time.Now()))
 		}
 	}

@@ -52,11 +52,23 @@ func TestInForce(t *testing.T) {
 	}
 	// What others change meanwhile is not waited for.
 	p, inv, talk := told(t, state(5, 4, 3), state(6, 6, 4), state(9, 6, 5))
-	if err := collection.InForce(t.Context(), inv, p); err != nil {
+	if err := collection.InForce(t.Context(), inv, mezu.Position{}, p); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(talk.String(), "✓ acme/shop/production is in force: 1 edge, 1 Warpgate (") {
 		t.Error(talk.String())
+	}
+
+	// What was removed is no environment to ask about: the edges have to come to its removal, and the
+	// Warpgates of others don't hear of it.
+	p, inv, talk = told(t, state(5, 5, 5), state(5, 6, 5), state(5, 8, 5))
+	if err := collection.InForce(t.Context(), inv, at(8), p); err != nil || !strings.Contains(talk.String(), "is in force") {
+		t.Error(err, talk.String())
+	}
+	p, inv, _ = told(t, state(5, 7, 5))
+	inv.Flags.Timeout = 300 * time.Millisecond
+	if err := collection.InForce(t.Context(), inv, at(8), p); exit.Of(err) != exit.TimedOut || !strings.Contains(err.Error(), "edge fra-1 is behind") {
+		t.Error(err)
 	}
 
 	for want, s := range map[string]api.RoutesState{
@@ -66,7 +78,7 @@ func TestInForce(t *testing.T) {
 	} {
 		p, inv, _ := told(t, s)
 		inv.Flags.Timeout = 300 * time.Millisecond
-		err := collection.InForce(t.Context(), inv, p)
+		err := collection.InForce(t.Context(), inv, mezu.Position{}, p)
 		if exit.Of(err) != exit.TimedOut || !strings.Contains(err.Error(), "not in force everywhere after 0.3 s: "+want) {
 			t.Errorf("code %d, %v, not %s", exit.Of(err), err, want)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -66,7 +67,7 @@ func (n Noun[T]) runCreate(ctx context.Context, o *createOptions) error {
 	if err := terminal.WriteRecord(o.Streams, o.Flags.Output, made.item, n.Details); err != nil || !o.Wait {
 		return err
 	}
-	return InForce(ctx, o.Invocation, p)
+	return InForce(ctx, o.Invocation, mezu.Position{}, p)
 }
 
 // written is a record as a write answers with it, and the warnings beside it, if there are any.
@@ -192,5 +193,5 @@ func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
 	if err := terminal.WriteRecord(o.Streams, o.Flags.Output, is.item, n.Details); err != nil || !o.Wait {
 		return err
 	}
-	return InForce(ctx, o.Invocation, p)
+	return InForce(ctx, o.Invocation, mezu.Position{}, p)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
 	"github.com/mezusphere/mezu/cli/exit"
@@ -74,7 +75,11 @@ func runApply(ctx context.Context, o *applyOptions) error {
 	for _, e := range out.Environments {
 		environments = append(environments, collection.Path{Client: t.client, Params: []string{t.organization, t.project, e.Name}, Text: t.String() + "/" + terminal.Clean(e.Name)})
 	}
-	return collection.InForce(ctx, o.Invocation, environments...)
+	var removal mezu.Position
+	if out.Applied && o.Prune {
+		removal = out.Position
+	}
+	return collection.InForce(ctx, o.Invocation, removal, environments...)
 }
 
 // send reads the file and sends it. An error about a field says where the field is in the

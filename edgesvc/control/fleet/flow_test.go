@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"crypto/ed25519"
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/mezusphere/mezu"
@@ -48,6 +49,12 @@ func TestFlow(t *testing.T) {
 		t.Fatalf("enrolment %+v", enrolled)
 	}
 	edge := in.Client("", e.Cert)
+	// Who has said nothing yet may run anything: it counts as behind.
+	controltest.Call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Full: true, Applied: state.Position, Presence: []mezu.Presence{{Warpgate: w.ID, Environment: x.Environment.ID, Connected: true}}})
+	state = controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...)
+	if at := slices.IndexFunc(state.Applied, func(a api.Applied) bool { return a.ID == w.ID }); at < 0 || !state.Applied[at].Position.IsZero() || state.Applied[at].Behind == 0 {
+		t.Fatalf("applied %+v", state.Applied)
+	}
 	controltest.Call[any](t, edge, api.OpEdgeReport, api.EdgeReport{Full: true, Applied: state.Position, Presence: []mezu.Presence{
 		{Warpgate: w.ID, Environment: x.Environment.ID, Connected: true, Address: "192.0.2.7", Version: "1.0", Bundle: state.Position},
 		{Warpgate: mezu.NewID("wgt", in.Clock.Now()), Environment: x.Environment.ID, Connected: true},

@@ -310,7 +310,8 @@ func (s *Fleet) ShownWarpgate(ctx context.Context, w mezu.Warpgate, live map[str
 	return w, err
 }
 
-// Applied lists the positions that live edges and connected Warpgates run.
+// Applied lists the positions that live edges and connected Warpgates run; that of one that has not
+// said it yet is zero.
 func (s *Fleet) Applied(ctx context.Context, environment string) ([]api.Applied, error) {
 	live, err := s.LiveEdges(ctx)
 	if err != nil {
@@ -330,7 +331,7 @@ func (s *Fleet) Applied(ctx context.Context, environment string) ([]api.Applied,
 	}
 	err = record.Each(ctx, s.records, WarpgatesOf(environment), func(f record.Record[Warpgate]) error {
 		w, err := s.ShownWarpgate(ctx, f.Value.Warpgate, live)
-		if err == nil && w.Status == mezu.WarpgateConnected && !w.Bundle.IsZero() {
+		if err == nil && w.Status == mezu.WarpgateConnected {
 			out = append(out, api.Applied{ID: w.ID, Name: w.Name, Position: w.Bundle})
 		}
 		return err
