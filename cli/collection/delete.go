@@ -112,10 +112,8 @@ func (n Noun[T]) what(title string, p Path) string {
 // confirm looks at the record and what goes with it, and asks whether that is meant.
 func (n Noun[T]) confirm(ctx context.Context, o *deleteOptions, p Path, params []string) (title string, err error) {
 	title = terminal.Clean(o.Name)
-	if !o.CanPrompt() {
-		e := exit.Usagef("deleting %s has to be confirmed", n.what(title, p))
-		e.Hint = "add --yes"
-		return title, e
+	if err := o.Confirmable("deleting " + n.what(title, p)); err != nil {
+		return title, err
 	}
 	there, err := api.Invoke[revised[T]](ctx, p.Client, o.Get, nil, params...)
 	if err != nil {
@@ -143,11 +141,7 @@ func (n Noun[T]) confirm(ctx context.Context, o *deleteOptions, p Path, params [
 	} else if n.Deletion.Note != "" {
 		question += ", " + n.Deletion.Note
 	}
-	yes, err := o.Confirm(ctx, question+"?")
-	if err == nil && !yes {
-		err = exit.Usagef("nothing was deleted")
-	}
-	return title, err
+	return title, o.Confirm(ctx, question+"?", "deleted")
 }
 
 // revised is a record with its revision.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/login"
 	"github.com/mezusphere/mezu/cli/terminal"
@@ -158,14 +157,8 @@ func (o *deleteOptions) confirm(ctx context.Context) error {
 	if o.Yes {
 		return nil
 	}
-	if !o.CanPrompt() {
-		e := exit.Usagef("deleting profile %s has to be confirmed", o.Name)
-		e.Hint = "add --yes"
-		return e
+	if err := o.Confirmable("deleting profile " + o.Name); err != nil {
+		return err
 	}
-	yes, err := o.Confirm(ctx, "Delete profile "+o.Name+", and end its login?")
-	if err == nil && !yes {
-		err = exit.Usagef("nothing was deleted")
-	}
-	return err
+	return o.Confirm(ctx, "Delete profile "+o.Name+", and end its login?", "deleted")
 }

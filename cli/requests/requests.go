@@ -242,10 +242,10 @@ func (o *command) runClear(ctx context.Context, filter string, yes bool) error {
 	if filter != "" {
 		what = "the requests that fit " + terminal.Clean(filter)
 	}
-	if !yes && !o.CanPrompt() {
-		e := exit.Usagef("removing %s has to be confirmed", what)
-		e.Hint = "add --yes"
-		return e
+	if !yes {
+		if err := o.Confirmable("removing " + what); err != nil {
+			return err
+		}
 	}
 	c, err := o.client(ctx)
 	if err != nil {
@@ -253,13 +253,8 @@ func (o *command) runClear(ctx context.Context, filter string, yes bool) error {
 	}
 	defer c.Close()
 	if !yes {
-		meant, err := o.Confirm(ctx, "Remove "+what+", but no pinned ones?")
-		if err != nil {
+		if err := o.Confirm(ctx, "Remove "+what+", but no pinned ones?", "removed"); err != nil {
 			return err
-		}
-		if !meant {
-			o.Sayf("nothing was removed")
-			return nil
 		}
 	}
 	cleared, err := c.Clear(ctx, filter)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/mezusphere/mezu/cli/exit"
 )
 
 // maxTries is how often somebody may mistype a number.
@@ -43,10 +45,23 @@ func (s Streams) Choose(ctx context.Context, question string, choices [][]string
 	return -1, nil
 }
 
-// Confirm asks whether something is meant. Nothing, and whatever isn't yes, is no. Callers check
-// CanPrompt first.
-func (s Streams) Confirm(ctx context.Context, question string) (bool, error) {
+// Confirmable is the error of what has to be confirmed where nobody can be asked; nil where
+// somebody can.
+func (s Streams) Confirmable(what string) error {
+	if s.CanPrompt() {
+		return nil
+	}
+	e := exit.Usagef("%s has to be confirmed", what)
+	e.Hint = "add --yes"
+	return e
+}
+
+// Confirm asks whether something is meant. Nothing, and whatever isn't yes, is no: the error says
+// what was not done. Callers check Confirmable first.
+func (s Streams) Confirm(ctx context.Context, question, undone string) error {
 	answer, err := s.Ask(ctx, question+" [y/N]")
-	answer = strings.ToLower(answer)
-	return answer == "y" || answer == "yes", err
+	if answer = strings.ToLower(answer); err == nil && answer != "y" && answer != "yes" {
+		err = exit.Usagef("nothing was %s", undone)
+	}
+	return err
 }

@@ -291,19 +291,10 @@ func (o *options) confirm(ctx context.Context, question, what string) error {
 	if o.Yes {
 		return nil
 	}
-	if !o.CanPrompt() {
-		e := exit.Usagef("%s has to be confirmed", what)
-		e.Hint = "add --yes"
-		return e
-	}
-	answer, err := o.Ask(ctx, question+" [y/N]")
-	if err != nil {
+	if err := o.Confirmable(what); err != nil {
 		return err
 	}
-	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
-		return exit.Usagef("nothing was changed")
-	}
-	return nil
+	return o.Confirm(ctx, question, "changed")
 }
 
 // doing collects what a run does.
