@@ -43,7 +43,8 @@ type Backoff struct {
 	failing time.Time // of the first failure since the last success
 	ceiling time.Duration
 	asked   time.Duration
-	lasting bool // the cause of the last failure; see Because
+	lasting bool      // the cause of the last failure; see Because
+	raised  time.Time // when a lasting cause raised the ceiling last
 }
 
 // Next is how long to wait before the next try. It is called once after each
@@ -53,8 +54,11 @@ func (b *Backoff) Next() time.Duration {
 	wait := b.asked
 	b.asked = 0
 	if b.lasting {
+		// Those that failed together, such as connections to one peer, raise it once.
+		if b.ceiling == 0 || now.Sub(b.raised) >= b.ceiling/2 {
+			b.ceiling, b.raised = min(max(2*b.ceiling, LastingCeiling), b.last()), now
+		}
 		// Half of it is certain: a wait of nothing would be one more try in vain.
-		b.ceiling = min(max(2*b.ceiling, LastingCeiling), b.last())
 		return wait + b.ceiling/2 + time.Duration(b.random()*float64(b.ceiling/2))
 	}
 	if b.ceiling == 0 {

@@ -8,7 +8,8 @@ import (
 )
 
 // LastingCeiling bounds the first wait after a failure whose cause does not pass in a moment, as
-// FirstCeiling does after others. Each wait after it doubles the ceiling at once.
+// FirstCeiling does after others. Each wait after it doubles the ceiling at once, but for those
+// that are asked for before it may be over.
 const LastingCeiling = 2 * time.Second
 
 // Lasts reports whether the cause of a failure is one that a peer which restarts doesn't have
