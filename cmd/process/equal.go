@@ -20,8 +20,13 @@ const (
 	// after it is twice as long, up to lastSpan.
 	firstSpan = 10 * time.Second
 	lastSpan  = 10 * time.Minute
-	// maxEqual bounds how many different lines are counted. Others are written as they come.
-	maxEqual = 256
+	// maxEqual bounds how many different lines are counted, and maxEqualBytes how much one of
+	// them says. Others are written as they come.
+	maxEqual      = 256
+	maxEqualBytes = 4 << 10
+	// singleAttr is the id of a request: a line with one is like no other, and somebody may
+	// look for it. It takes no place of those that are counted.
+	singleAttr = "request_id"
 	// repeatedAttr is the number of lines that one stands for, since the one before.
 	repeatedAttr = "repeated"
 )
@@ -61,8 +66,10 @@ func (h *countingHandler) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle implements slog.Handler. Whoever reads lines of debugging wants all of them.
 func (h *countingHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelInfo && h.seen.again(h.key(r), h.to, r) {
-		return nil
+	if r.Level >= slog.LevelInfo {
+		if key := h.key(r); key != "" && h.seen.again(key, h.to, r) {
+			return nil
+		}
 	}
 	return h.to.Handle(ctx, r)
 }
@@ -82,24 +89,30 @@ func (h *countingHandler) WithGroup(name string) slog.Handler {
 	return &countingHandler{to: h.to.WithGroup(name), seen: h.seen, with: h.with + strconv.Quote(name)}
 }
 
-// key is the same for lines that say the same.
+// key is the same for lines that say the same, and empty for one that is not counted.
 func (h *countingHandler) key(r slog.Record) string {
 	var b strings.Builder
 	b.WriteString(h.with)
 	b.WriteString(r.Level.String())
 	b.WriteString(strconv.Quote(r.Message))
+	counted := true
 	r.Attrs(func(a slog.Attr) bool {
-		b.WriteString(alike(a))
-		return true
+		if counted = a.Key != singleAttr; counted {
+			b.WriteString(alike(a))
+			counted = b.Len() <= maxEqualBytes
+		}
+		return counted
 	})
+	if !counted {
+		return ""
+	}
 	return b.String()
 }
 
 // ownPort is the port of this end in the text of an error, which is another one at each try.
 var ownPort = regexp.MustCompile(`:[0-9]+->`)
 
-// alike is an attribute without what differs from one try to the next. A line with the id of a
-// request is like no other one: somebody may look for it.
+// alike is an attribute without what differs from one try to the next.
 func alike(a slog.Attr) string {
 	value := a.Value.Resolve().String()
 	switch a.Key {

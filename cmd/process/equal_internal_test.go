@@ -110,6 +110,31 @@ func TestEqualLinesAreBounded(t *testing.T) {
 	h.seen.close()
 }
 
+// TestEqualLinesLeaveRoom: lines of requests, which differ each, and long ones are written as they
+// come and keep no other from being counted.
+func TestEqualLinesLeaveRoom(t *testing.T) {
+	var b logged
+	h := countEqual(slog.NewTextHandler(&b, nil))
+	log := slog.New(h)
+	for i := range maxEqual {
+		log.Error("request failed", "request_id", fmt.Sprint("req_", i), "error", "refused")
+	}
+	long := strings.Repeat("x", maxEqualBytes)
+	log.Error("panic", "stack", long)
+	log.Error("panic", "stack", long)
+	if n := len(said(&b)); n != maxEqual+2 {
+		t.Errorf("%d lines", n)
+	}
+	if n := len(h.seen.lines); n != 0 {
+		t.Errorf("%d of them are kept", n)
+	}
+	for range 33 {
+		log.Warn("again")
+	}
+	want(t, "beside them", said(&b), "level=WARN msg=again")
+	h.seen.close()
+}
+
 // TestEqualLinesAtTheEnd: what was counted is said when a program ends.
 func TestEqualLinesAtTheEnd(t *testing.T) {
 	var b logged
