@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -24,7 +25,26 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == hangs {
+		hang()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// hangs is the argument with which this program is one that hangs at its end.
+const hangs = "hangs-at-its-end"
+
+// hang says which signals came, and never ends by itself.
+func hang() {
+	drain, cut, _ := process.Signals(context.Background())
+	fmt.Println("ready")
+	<-drain.Done()
+	fmt.Println("drain")
+	<-cut.Done()
+	fmt.Println("cut")
+	select {}
+}
 
 // recorder notes the order in which parts stop.
 type recorder struct {

@@ -3,12 +3,17 @@
 package process_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/testkit"
 )
@@ -88,4 +93,43 @@ func TestHeldSignals(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait(t, drain)
+}
+
+// TestAHangingProcessEnds: at a third signal at once, and some time after the second without one.
+func TestAHangingProcessEnds(t *testing.T) {
+	t.Parallel()
+	for _, signals := range []int{2, 3} {
+		t.Run(fmt.Sprint(signals), func(t *testing.T) {
+			t.Parallel()
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), self, hangs)
+			var said strings.Builder
+			cmd.Stderr = &said
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			for _, step := range []string{"ready", "drain", "cut"}[:signals] {
+				if !lines.Scan() || lines.Text() != step {
+					t.Fatalf("it says %q, not %q", lines.Text(), step)
+				}
+				<-time.After(200 * time.Millisecond) // two signals at once are one
+				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for lines.Scan() { // to its end
+			}
+			if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exit.Interrupted || !strings.Contains(said.String(), "ended at once, as the signals asked for") {
+				t.Errorf("%v, %q", err, said.String())
+			}
+		})
+	}
 }
