@@ -2,9 +2,12 @@ package tunnel_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -111,6 +115,23 @@ func TestLink_ReconnectsAfterTheEdgeIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Release()
+}
+
+// TestLink_TriesAnotherPeerSeldom: where another edge has the address, the next try comes after
+// seconds, and not at once as where an edge restarts.
+func TestLink_TriesAnotherPeerSeldom(t *testing.T) {
+	ca := newAuthority(t)
+	e := startEdge(t, ca, "", tunnel.HubConfig{})
+	var log testkit.Buffer
+	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{Edge: mezu.EdgeInfo{ID: newEdgeID().ID, TunnelAddress: e.address}, Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	var line struct {
+		Error   string        `json:"error"`
+		RetryIn time.Duration `json:"retry_in"`
+	}
+	eventually(t, "it says when it tries again", func() bool { return json.NewDecoder(strings.NewReader(log.String())).Decode(&line) == nil })
+	if !strings.Contains(line.Error, "not edge") || line.RetryIn < backoff.LastingCeiling/2 {
+		t.Errorf("%q, and again in %v", line.Error, line.RetryIn)
+	}
 }
 
 func TestT5_LinkRefusesAnotherIdentity(t *testing.T) {

@@ -1,11 +1,15 @@
 package member_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -66,6 +70,34 @@ func TestEnrolmentWaitsForTheControlPlane(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(cfg.StateDir, "enrolment-key.pem")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the enrolment's key was left behind")
+	}
+}
+
+// TestEnrolmentIsTriedByItsCause: a name that doesn't resolve is looked up a few times where a
+// control plane that restarts is asked dozens of times.
+func TestEnrolmentIsTriedByItsCause(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	for _, c := range []struct {
+		cause       error
+		least, most int
+	}{{&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "control.invalid", IsNotFound: true}}, 2, 4}, {refused, 20, 1000}} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			m, err := member.Open(member.Config{StateDir: t.TempDir(), Control: "https://control.invalid:7443", Name: "edge-1", TunnelAddress: "192.0.2.1:443", Version: "1.0",
+				JoinToken: func() (string, error) { return mezu.NewToken(mezu.TokenJoin), nil },
+				Dial: func(context.Context, string, string) (net.Conn, error) {
+					tries++
+					return nil, c.cause
+				}})
+			must(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			must(t, m.Run(ctx))
+			must(t, m.Close())
+			if tries < c.least || tries > c.most {
+				t.Errorf("%v: tried %d times in four seconds", c.cause, tries)
+			}
+		})
 	}
 }
 
