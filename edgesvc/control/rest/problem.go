@@ -10,6 +10,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
@@ -67,7 +68,7 @@ func shortened(text string) string {
 // refuse makes the answer. It has a denial written down, and logs an error that is our own
 // fault; the detail of any other refusal is told to the caller alone.
 func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
-	p := problem(req.named(err), requestID(ctx))
+	p := problem(req.explained(req.named(err)), requestID(ctx))
 	r.service.Denied(ctx, req.op, req.caller, req.path, err)
 	switch {
 	case ctx.Err() != nil:
@@ -77,6 +78,17 @@ func (r *rest) refuse(ctx context.Context, req *request, err error) *refusal {
 		r.log.Info("caller refused", "operation", req.op.ID, "request_id", p.RequestID, "address", req.caller.Address, "error", err)
 	}
 	return p
+}
+
+// explained says of an error of the store why, unless a stranger asks.
+func (req *request) explained(err error) error {
+	if req.caller.Kind == access.Anonymous || req.caller.Kind == "" {
+		return err
+	}
+	if why := record.StoreReason(err); why != nil {
+		return why
+	}
+	return err
 }
 
 // maxNamed bounds a name that is repeated in an answer. Names, ids and most addresses are shorter.

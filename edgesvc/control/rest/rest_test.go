@@ -3,6 +3,8 @@ package rest_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -355,4 +357,41 @@ func TestIdempotency_LargeAnswers(t *testing.T) {
 	if err := create(body); mezu.CodeOf(err) != mezu.CodeConflict || !strings.Contains(err.Error(), "was done") {
 		t.Errorf("repeated: %v", err)
 	}
+}
+
+// TestStoreReason: while writes are refused, callers are told why in the words of /readyz, and
+// nothing of where the store lies; a stranger is told that it is so.
+func TestStoreReason(t *testing.T) {
+	t.Parallel()
+	in := controltest.Install(t)
+	path := filepath.Join(in.Dir, "store")
+	without := func(do func()) {
+		t.Helper()
+		if err := os.Rename(path, path+".aside"); err != nil {
+			t.Fatal(err)
+		}
+		do()
+		if err := os.Rename(path+".aside", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(url, token, body, detail string) {
+		t.Helper()
+		status, header, answer := in.Raw("POST", url, token, "application/json", body)
+		var p api.Problem
+		if err := json.Unmarshal([]byte(answer), &p); err != nil {
+			t.Fatalf("%v in %s", err, answer)
+		}
+		if status != 503 || p.Code != mezu.CodeUnavailable || p.Detail != detail || p.Hint == "" || header.Get("Retry-After") == "" || strings.Contains(answer, in.Dir) {
+			t.Errorf("%d %s, want %q", status, answer, detail)
+		}
+	}
+	without(func() {
+		refused("/v1/bootstrap", "", fmt.Sprintf(`{"code":%q}`, in.Secret(in.BootstrapCode())), "the store can't be reached or written now")
+	})
+	token := in.OperatorToken()
+	in.Tenant(in.Client(token, nil), "acme")
+	without(func() {
+		refused("/v1/organizations/acme/projects", token, `{"name":"late"}`, "the control plane can't do this now: the store's folder is gone, or another lies in its place")
+	})
 }
