@@ -11,7 +11,7 @@ import (
 
 // restPaths are what the REST API answers; a path that ends with a slash or a dot stands
 // for all that begin with it.
-var restPaths = [...]string{"/v1/", "/docs", "/openapi.", "/openapi-"}
+var restPaths = [...]string{"/v1/", "/docs", "/openapi."}
 
 // mount gives the REST API its paths, further pages theirs, and the pages all others. It compares, and cleans
 // nothing: callers are never redirected.

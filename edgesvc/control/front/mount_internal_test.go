@@ -13,9 +13,9 @@ func TestMount(t *testing.T) {
 	}
 	all := mount(map[string]http.Handler{"/dev/mail/x": says("more"), "/v1/own": says("more")}, says("rest"), says("pages"))
 	for path, want := range map[string]string{
-		"/v1/self": "rest", "/v1/": "rest", "/v1//x": "rest", "/docs": "rest", "/openapi.json": "rest", "/openapi-3.0.yaml": "rest",
+		"/v1/self": "rest", "/v1/": "rest", "/v1//x": "rest", "/docs": "rest", "/openapi.json": "rest",
 		"/dev/mail/x": "more", "/v1/own": "more", "/dev/mail/x/": "pages", "/dev/mail/": "pages", "/dev//mail/x": "pages",
-		"/": "pages", "/v1": "pages", "/docs/": "pages", "/docs2": "pages", "//v1/self": "pages", "/./docs": "pages", "/openapi": "pages", "/login": "pages",
+		"/": "pages", "/v1": "pages", "/docs/": "pages", "/docs2": "pages", "//v1/self": "pages", "/./docs": "pages", "/openapi": "pages", "/openapi-3.0.yaml": "pages", "/login": "pages",
 	} {
 		w := httptest.NewRecorder()
 		req := httptest.NewRequest("GET", "/", nil)
