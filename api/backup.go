@@ -37,7 +37,7 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return 0, problemOf(resp)
+		return 0, c.problemOf(resp)
 	}
 	n, err := io.Copy(&restarting{w, idle}, resp.Body)
 	if err != nil {
@@ -53,7 +53,7 @@ func (c *Client) brokenBackup(ctx context.Context, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return &UnreachableError{URL: c.BaseURL(), Err: fmt.Errorf("reading the backup: %w", plainCause(err))}
+	return &UnreachableError{URL: c.BaseURL(), Err: fmt.Errorf("reading the backup: %w", plainCause(err)), flag: c.flag}
 }
 
 // restarting is a writer that restarts a timer with each write.

@@ -340,12 +340,8 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 	c.noteEnd(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		err := problemOf(resp)
+		err := c.problemOf(resp)
 		var cause *ResponseError
-		var unreachable *UnreachableError
-		if errors.As(err, &unreachable) {
-			unreachable.flag = c.flag
-		}
 		if errors.As(err, &cause) {
 			cause.Operation, cause.Params = call.Operation, call.Params
 		}
@@ -354,7 +350,7 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 	most := cmp.Or(call.MaxResponse, MaxResponse)
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	if err != nil {
-		return 0, &UnreachableError{URL: originOf(req), Err: fmt.Errorf("reading the answer: %w", err)}
+		return 0, c.noAnswer(req, fmt.Errorf("reading the answer: %w", err))
 	}
 	if int64(len(data)) > most {
 		return 0, mezu.Errorf(mezu.CodeInternal, "the answer to %s is over %d bytes", call.Operation.ID, most)
@@ -368,7 +364,7 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte, out any) (
 	}
 	if err := json.Unmarshal(data, out); err != nil {
 		if kind := resp.Header.Get("Content-Type"); !strings.Contains(kind, "json") {
-			return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer is " + cmp.Or(Printable(kind), "of no type") + ", which no control plane sends", Hint: otherHint, Cause: err}
+			return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer is " + cmp.Or(Printable(kind), "of no type") + ", which no control plane sends", Hint: withFlag(otherHint, c.flag), Cause: err}
 		}
 		return 0, &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer to " + call.Operation.ID + " is not what this version expects", Hint: "compare the versions of both programs", Cause: err}
 	}
@@ -436,7 +432,7 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 
 // problemOf turns an answer other than 2xx into an error. If the answer is not from a
 // control plane (but from a proxy, for example), only its status counts.
-func problemOf(resp *http.Response) error {
+func (c *Client) problemOf(resp *http.Response) error {
 	cause := &ResponseError{Status: resp.StatusCode, RequestID: Printable(resp.Header.Get("X-Request-Id"))}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxProblem))
 	var p Problem
@@ -445,11 +441,11 @@ func problemOf(resp *http.Response) error {
 			cause.RequestID = Printable(p.RequestID)
 		}
 		if ofEdge(p.Code) {
-			return &UnreachableError{URL: originOf(resp.Request), Err: errEdge}
+			return &UnreachableError{URL: originOf(resp.Request), Err: errEdge, flag: c.flag}
 		}
 		return &mezu.Error{Code: p.Code, Detail: Printable(p.Detail), Field: Printable(p.Field), Hint: Printable(p.Hint), Cause: cause}
 	}
-	e := &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("the answer is %d %s, which no control plane sends", resp.StatusCode, http.StatusText(resp.StatusCode)), Hint: otherHint, Cause: cause}
+	e := &mezu.Error{Code: mezu.CodeInternal, Detail: fmt.Sprintf("the answer is %d %s, which no control plane sends", resp.StatusCode, http.StatusText(resp.StatusCode)), Hint: withFlag(otherHint, c.flag), Cause: cause}
 	switch resp.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		e.Code = mezu.CodeUnavailable

@@ -233,14 +233,14 @@ func (c *Client) program(ctx context.Context, method, target string, form url.Va
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return programProblem(resp)
+		return c.programProblem(resp)
 	}
 	if out == nil {
 		return nil
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxProblem+1))
 	if err != nil {
-		return &UnreachableError{URL: originOf(req), Err: fmt.Errorf("reading the answer: %w", err)}
+		return c.noAnswer(req, fmt.Errorf("reading the answer: %w", err))
 	}
 	if len(data) > MaxProblem || json.Unmarshal(data, out) != nil {
 		return &mezu.Error{Code: mezu.CodeInternal, Detail: "the answer of " + target + " is not what this version expects", Hint: "compare the versions of both programs"}
@@ -249,7 +249,7 @@ func (c *Client) program(ctx context.Context, method, target string, form url.Va
 }
 
 // programProblem is a refusal: of OAuth, or one like those of all operations.
-func programProblem(resp *http.Response) error {
+func (c *Client) programProblem(resp *http.Response) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, MaxProblem))
 	var told struct {
 		Error       string `json:"error"`
@@ -259,7 +259,7 @@ func programProblem(resp *http.Response) error {
 		return NewProgramError(told.Error, told.Description)
 	}
 	resp.Body = io.NopCloser(strings.NewReader(string(data)))
-	e := problemOf(resp)
+	e := c.problemOf(resp)
 	if resp.StatusCode == http.StatusNotFound && mezu.CodeOf(e) != mezu.CodeNotFound {
 		return &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is nothing at " + resp.Request.URL.Path, Cause: e}
 	}

@@ -31,6 +31,7 @@ var ErrStreamIdle = errors.New("nothing came for longer than the server's keep-a
 // events is an open stream of server-sent events (HTML Living Standard, 9.2).
 type events struct {
 	url    string
+	flag   string // that the address comes from
 	leave  func() // makes the client call another control plane from now on
 	cancel context.CancelCauseFunc
 	ctx    context.Context
@@ -73,9 +74,9 @@ func (c *Client) events(ctx context.Context, call Call, last string) (*events, e
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
-		return fail(problemOf(resp))
+		return fail(c.problemOf(resp))
 	}
-	return &events{url: originOf(req), leave: func() { c.leave(turn) }, cancel: cancel, ctx: ctx, body: resp.Body, events: eventstream.NewReader(movingBody{resp.Body, idle}, MaxStreamEvent), idle: idle}, nil
+	return &events{url: originOf(req), flag: c.flag, leave: func() { c.leave(turn) }, cancel: cancel, ctx: ctx, body: resp.Body, events: eventstream.NewReader(movingBody{resp.Body, idle}, MaxStreamEvent), idle: idle}, nil
 }
 
 // Close ends the stream and wakes Next.
@@ -192,5 +193,5 @@ func (s *events) broken(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return &UnreachableError{URL: s.url, Err: fmt.Errorf("reading the stream: %w", err)}
+	return &UnreachableError{URL: s.url, Err: fmt.Errorf("reading the stream: %w", err), flag: s.flag}
 }

@@ -45,19 +45,19 @@ func (e *UnreachableError) Error() string {
 func (e *UnreachableError) Explain() (what, hint string) {
 	for _, look := range []func(host string) (string, string){e.byProxy, e.untrusted, e.byName, e.byConnection, e.byTLS} {
 		if what, hint = look(e.host()); what != "" {
-			return e.URL + what, e.advice(hint)
+			return e.URL + what, withFlag(hint, e.flag)
 		}
 	}
 	return fmt.Sprintf("%s is unreachable: %v", e.URL, e.Err), ""
 }
 
-// advice is a hint with the flag of this program.
-func (e *UnreachableError) advice(hint string) string {
-	if e.flag == "" {
+// withFlag is a hint with the flag of this program, if that is another one than --api.
+func withFlag(hint, flag string) string {
+	if flag == "" {
 		return hint
 	}
 	const other = "--api-hosts" // of the control plane, whose flag it stays
-	return strings.NewReplacer(other, other, "--api", e.flag).Replace(hint)
+	return strings.NewReplacer(other, other, "--api", flag).Replace(hint)
 }
 
 // host is the host of the address, or the address if it has none.

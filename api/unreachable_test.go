@@ -114,6 +114,25 @@ func TestUnreachable_Certificates(t *testing.T) {
 	if _, err := api.Invoke[api.Self](t.Context(), c, api.OpSelf, nil); err == nil || !strings.Contains(err.Error(), "(--control with the address of the control plane") {
 		t.Errorf("an edge is told: %v", err)
 	}
+	if _, err := c.Stream(t.Context(), mezu.Position{}); err == nil || !strings.Contains(err.Error(), "(--control with the address of the control plane") {
+		t.Errorf("an edge is told of its stream: %v", err)
+	}
+	// Another server, and an answer that is cut off.
+	for body, want := range map[string]string{"hello": "check that --control is the address", "": "check the port of --control"} {
+		c, err := api.NewClient(api.ClientConfig{BaseURL: serveWith(t, good, func(w http.ResponseWriter, _ *http.Request) {
+			if body == "" {
+				w.Header().Set("Content-Length", "10")
+			}
+			_, _ = io.WriteString(w, body)
+		}), TLS: &tls.Config{RootCAs: roots}, AddressFlag: "--control"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := api.Invoke[api.Self](t.Context(), c, api.OpSelf, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", body, err)
+		}
+		c.CloseIdle()
+	}
 }
 
 func TestUnreachable_Connections(t *testing.T) {
