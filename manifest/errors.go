@@ -18,17 +18,17 @@ const maxErrors = 50
 type Errors struct {
 	File string
 	All  []error
-	// More: there are more than these.
+	// More: nobody has looked for more than these.
 	More bool
 }
 
 // Summary is how many there are.
 func (e *Errors) Summary() string {
-	more := ""
+	least := ""
 	if e.More {
-		more = "more than "
+		least = "at least "
 	}
-	return fmt.Sprintf("%s has %s%d errors", e.File, more, len(e.All))
+	return fmt.Sprintf("%s has %s%d errors", e.File, least, len(e.All))
 }
 
 // Error is the summary, and a line for each.
@@ -53,6 +53,8 @@ type findings struct {
 	// fields are those that could not be read.
 	fields []string
 	last   error
+	// more: there may be others, which nobody has looked for.
+	more bool
 }
 
 // add adds an error about a value that could not be read, and reports whether there may be more.
@@ -64,14 +66,19 @@ func (f *findings) add(err error) bool {
 	} else if e == nil {
 		f.errors = append(f.errors, err)
 	}
-	return len(f.errors) < maxErrors
+	f.more = f.more || len(f.errors) >= maxErrors
+	return !f.more
 }
 
 // addRule adds an error about a rule of the domain, unless it follows from a value that could
 // not be read: that value is missing then.
 func (f *findings) addRule(file *File, err error) {
 	var e *mezu.Error
-	if len(f.errors) >= maxErrors || errors.As(err, &e) && slices.ContainsFunc(f.fields, func(field string) bool { return follows(e.Field, field) }) {
+	if errors.As(err, &e) && slices.ContainsFunc(f.fields, func(field string) bool { return follows(e.Field, field) }) {
+		return
+	}
+	if len(f.errors) >= maxErrors {
+		f.more = true
 		return
 	}
 	f.errors = append(f.errors, file.locate(err))
@@ -101,5 +108,5 @@ func (f *findings) error(file string) error {
 		}
 		return cmp.Or(cmp.Compare(at.Line, other.Line), cmp.Compare(at.Column, other.Column))
 	})
-	return &Errors{file, f.errors, len(f.errors) >= maxErrors}
+	return &Errors{file, f.errors, f.more}
 }

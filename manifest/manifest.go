@@ -156,7 +156,9 @@ func Parse(ctx context.Context, name string, data []byte) (*File, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		for _, fault := range f.Manifest.Faults(ctx, maxErrors) {
+		faults := f.Manifest.Faults(ctx, maxErrors)
+		found.more = found.more || len(faults) == maxErrors
+		for _, fault := range faults {
 			found.addRule(f, fault)
 		}
 		if len(found.errors) == 0 {

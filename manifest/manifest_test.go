@@ -346,6 +346,17 @@ func TestParse_AllErrors(t *testing.T) {
 	if _, err := manifest.Parse(t.Context(), "f", []byte("roles:\n"+strings.Repeat("  x: {permissions: 5}\n", 1000))); !errors.As(err, &all) || len(all.All) != 50 || !all.More {
 		t.Errorf("%d errors", len(all.All))
 	}
+	// As many as are looked for, of which some follow from what could not be read: how many there are is not known.
+	text := "roles: {"
+	for i := range 60 {
+		text += fmt.Sprintf("A%d: {permissions: [x]}, ", i)
+	}
+	if _, err := manifest.Parse(t.Context(), "f", []byte(text+"}")); !errors.As(err, &all) || len(all.All) != 50 || all.Summary() != "f has at least 50 errors" {
+		t.Errorf("%v", err)
+	}
+	if _, err := manifest.Parse(t.Context(), "f", []byte(text+"A0: 5}")); !errors.As(err, &all) || !all.More {
+		t.Errorf("%v", err)
+	}
 	for text, want := range map[string][]string{
 		"environments: {a: {routes: [{prefx: /}, {prefix: /, prefix: /a}, {}]}}":                            {"a.routes[0].prefx", "a.routes[1].prefix", "a.routes[2]: a route has exactly one"},
 		"environments: {a: {routes: [{prefix: /, auth: x, roles: [a], any_permissions: [\"A\", \"B\"]}]}}":  {"[0].auth: is one of", "any_permissions: a role or permission has only a-z, 0-9, '.', '_' and '-', not \"A\"", "not \"B\""},
