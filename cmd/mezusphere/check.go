@@ -27,6 +27,9 @@ func (p *program) check(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(rest) > 0 {
+		if role != "" {
+			return wrong("check takes one of control, edge and all, not %s and %q", role, rest[0])
+		}
 		return wrong("check takes control, edge or all, not %q%s", rest[0], mezu.DidYouMean(rest[0], roles()))
 	}
 	c, err := load(ctx, role, file, flags, p.getenv)

@@ -73,9 +73,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, s termi
 		return exit.Done
 	}
 	if err != nil {
-		s.Report("mezusphere", err)
+		s.ReportAs(asked(args), "mezusphere", err)
 	}
 	return code
+}
+
+// asked is the format of errors that a command line asks for: that of results.
+func asked(args []string) terminal.Format {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	if slices.Contains(args, "--json") || slices.Contains(args, "-json") {
+		return terminal.JSON
+	}
+	return terminal.Table
 }
 
 // dispatch runs the command that was named. Commands that serve have a rule of their own

@@ -147,6 +147,7 @@ func TestCheckARole(t *testing.T) {
 		"good for: nothing yet: control lacks state, edge lacks state, all lacks state\n  try: say which": {"check", "--config", write(t, "domain: a.b\n")},
 		"domain: is missing":    {"check", "--config", file, "control"},
 		"did you mean control?": {"check", "--config", file, "contrl"},
+		"check takes one of control, edge and all, not edge and \"all\"\n": {"check", "edge", "all"},
 	} {
 		if code, _, talk := mezusphere(nil, args...); code != 2 || !strings.Contains(talk, want) {
 			t.Errorf("%q: code %d, %s", args, code, talk)
@@ -166,6 +167,20 @@ func TestUsage(t *testing.T) {
 	for _, args := range [][]string{{"egde"}, {"edge", "--no-such"}, {"edge"}, {"join-token"}, {"join-token", "create"}, {"join-token", "create", "--api", "https://x"}, {"control", "--public-port", "x", "--state", "/s", "--domain", "x"}} {
 		if code, out, talk := mezusphere(nil, args...); code != 2 || out != "" || !strings.Contains(talk, "mezusphere: ") {
 			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
+		}
+	}
+}
+
+// Who asks for JSON gets errors as JSON, as of mezu.
+func TestErrorsAsJSON(t *testing.T) {
+	for want, args := range map[string][]string{
+		`{"code":"invalid","message":"mezusphere has no command \"egde\"","hint":"mezusphere --help","exit_code":2}`:                                   {"egde", "--json"},
+		`{"code":"not_found","message":"there is no state of a control plane: stat /nowhere: no such file or directory","hint":"--state is the folder`: {"operator", "reset", "--state", "/nowhere", "--json"},
+		`{"code":"unavailable","message":"https://127.0.0.1:1 is unreachable: nothing listens there (connection refused)","hint":"is the control`:      {"keys", "show", "--api", "https://127.0.0.1:1", "--token-file", write(t, "mezu_x"), "--json"},
+	} {
+		code, out, talk := mezusphere(nil, args...)
+		if code == 0 || out != "" || !strings.HasPrefix(talk, want) || strings.Count(talk, "\n") != 1 {
+			t.Errorf("%q: code %d, %s%s", args, code, out, talk)
 		}
 	}
 }
