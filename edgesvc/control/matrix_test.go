@@ -584,6 +584,15 @@ func TestK3_AnotherTenantIsMissing(t *testing.T) {
 	same(neighbour, "/v1/organizations/acme/projects/shop/environments/production/routes", "/v1/organizations/acme/projects/nobody/environments/production/routes")
 	same(neighbour, "/v1/organizations/acme/projects/shop/directories/own", "/v1/organizations/acme/projects/nobody/directories/own")
 	same(neighbour, "/v1/organizations/acme/projects/shop/directories/own/users/"+inOwn.ID, "/v1/organizations/acme/projects/nobody/directories/own/users/"+inOwn.ID)
+	if a, b := get(neighbour, "/v1/organizations/acme/projects/shop/directories/own/users/"+inOwn.ID), get(neighbour, "/v1/organizations/acme/projects/shop/directories/nobody/users/"+inOwn.ID); a != b {
+		t.Errorf("in a project that is hidden:\n%s\n%s", a, b)
+	}
+	// Whoever may look is told in what.
+	session := mezu.NewID(mezu.PrefixSession, time.Now())
+	_, err := api.Invoke[any](t.Context(), op, api.OpEndUserSession, nil, "acme", "shop", "own", inOwn.ID, session)
+	if want := fmt.Sprintf("there is no session %q in user %s of directory own of acme/shop", session, inOwn.ID); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
 	if own := controltest.Call[api.List[mezu.Project]](t, in.Client(neighbour, nil), api.OpListProjects, nil, "acme"); len(own.Items) != 1 || own.Items[0].Name != "blog" {
 		t.Errorf("a key sees %+v", own.Items)
 	}

@@ -117,8 +117,8 @@ func (req *request) named(err error) error {
 				c.Detail += " in " + in
 			}
 			return &c
-		case name == "directory":
-			in = fmt.Sprintf("directory %s of %s", value, in)
+		case name == "directory", name == "user":
+			in = fmt.Sprintf("%s %s of %s", name, value, in)
 		case in != "":
 			in += "/" + value
 		default:
