@@ -147,14 +147,28 @@ func find(ctx context.Context, client *api.Client, list api.Operation, email str
 	return mezu.User{}, noUser(ctx, client, list, email, params...)
 }
 
-// noUser says that nobody has an address, and who has one like it among the first users.
+// nearTime bounds the look for an address like the one that nobody has: somebody waits for an error.
+const nearTime = 3 * time.Second
+
+// noUser says that nobody has an address, and who has one like it among the first users: one
+// page, since scripts ask for one address after another.
 func noUser(ctx context.Context, client *api.Client, list api.Operation, email string, params ...string) error {
-	e := &mezu.Error{Code: mezu.CodeNotFound, Detail: "the directory has no user with the address " + email, Hint: "mezu users list"}
-	var emails []string
-	for u, err := range api.Matching[mezu.User](ctx, client, list, nil, params...) {
-		if emails = append(emails, u.Profile.Email); err != nil || len(emails) == api.MaxPageSize {
-			break
+	e := &mezu.Error{Code: mezu.CodeNotFound, Detail: "the directory has no user with the address " + email}
+	if directory := params[len(params)-1]; mezu.ValidateName("", directory) == nil {
+		e.Hint = "mezu users list -d " + directory
+		if list.ID == api.OpListOrganizationUsers.ID {
+			e.Hint += " --shared"
 		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, nearTime)
+	defer cancel()
+	page, err := api.Invoke[api.List[mezu.User]](ctx, client, list, nil, params...)
+	if err != nil {
+		return e // what is like it is unknown
+	}
+	var emails []string
+	for _, u := range page.Items {
+		emails = append(emails, api.Printable(u.Profile.Email))
 	}
 	e.Detail += mezu.DidYouMean(email, emails)
 	return e
@@ -167,10 +181,14 @@ func Of(ctx context.Context, client *api.Client, organization, project, director
 		return mezu.User{}, err
 	}
 	u, err := of(ctx, client, api.OpListUsers, api.OpGetUser, user, organization, project, directory)
-	if mezu.CodeOf(err) == mezu.CodeNotFound {
-		u, err = of(ctx, client, api.OpListOrganizationUsers, api.OpGetOrganizationUser, user, organization, directory)
+	if mezu.CodeOf(err) != mezu.CodeNotFound {
+		return u, err
 	}
-	return u, err
+	u, other := of(ctx, client, api.OpListOrganizationUsers, api.OpGetOrganizationUser, user, organization, directory)
+	if mezu.CodeOf(other) == mezu.CodeNotFound && strings.Contains(err.Error(), user) {
+		return u, err // of the user; the other one is of the directory
+	}
+	return u, other
 }
 
 func of(ctx context.Context, client *api.Client, list, get api.Operation, user string, params ...string) (mezu.User, error) {
