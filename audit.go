@@ -56,8 +56,8 @@ const (
 
 // AuditActor is who called.
 type AuditActor struct {
-	// Kind is the kind of the credential, or process for what the control plane does itself
-	// when it starts.
+	// Kind is the kind of the credential, or process for what the control plane does itself:
+	// at its start, or asked by the owner of its machine.
 	Kind string `json:"kind"`
 	// ID is the caller's, if it has one.
 	ID string `json:"id,omitempty"`

@@ -62,8 +62,8 @@ type Route struct {
 	// Prefix matches every path that starts with it as written; the longest wins. At most
 	// MaxMatchValue.
 	Prefix string `json:"prefix,omitempty"`
-	// Regexp matches paths by an RE2 expression, anchored at both ends. At most MaxMatchValue
-	// bytes.
+	// Regexp matches paths by an RE2 expression, anchored at both ends. At most
+	// MaxMatchValue.
 	Regexp string `json:"regexp,omitempty"`
 	// Methods restricts the route to these, at most MaxRouteMethods; if empty, all.
 	Methods []string `json:"methods,omitempty"`
@@ -172,9 +172,12 @@ const (
 type Redirect struct {
 	// To is the address or path to go to.
 	To string `json:"to"`
-	// Status is 301, 302, 303, 307 or 308.
+	// Status is that of the answer.
 	Status int `json:"status,omitempty"`
 }
+
+// RedirectStatuses are the statuses that a redirect may have.
+func RedirectStatuses() []int { return []int{301, 302, 303, 307, 308} }
 
 // HeaderEdits sets and removes headers.
 type HeaderEdits struct {
@@ -498,9 +501,7 @@ func (r *Route) validateHandling() error {
 		if d.To == "" || !ValidHeaderValue(d.To) {
 			return Invalid("redirect.to", "is a URL or a path")
 		}
-		switch d.Status {
-		case 0, 301, 302, 303, 307, 308:
-		default:
+		if d.Status != 0 && !slices.Contains(RedirectStatuses(), d.Status) {
 			return Invalid("redirect.status", "is one of 301, 302, 303, 307, 308")
 		}
 	}

@@ -178,7 +178,7 @@ type Login struct {
 	Address string `json:"address"`
 	// Agent is what the browser calls itself, cut to MaxAgent bytes; perhaps empty.
 	Agent string `json:"agent,omitempty"`
-	// Method is how the user was authenticated, such as password or passkey.
+	// Method is how the user was authenticated, such as password.
 	Method string `json:"method"`
 	// Outcome is what became of it.
 	Outcome LoginOutcome `json:"outcome"`

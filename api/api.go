@@ -78,12 +78,15 @@ type AuditList struct {
 // records.
 const AuditEvent = "audit"
 
-// BootstrapRequest redeems the single-use code of a new installation. Email, if
-// given, becomes the new operator's address, by which others find and invite them.
+// BootstrapRequest redeems the single-use code of a new installation, or one by which an
+// operator who is locked out comes in again. Email, if given, becomes the address of a new
+// operator, by which others find and invite them.
 type BootstrapRequest struct {
-	// Code is what the control plane printed at its first start (mezuboot_…). It works once.
+	// Code is what the control plane printed at its first start, or "mezusphere operator reset"
+	// did (mezuboot_…). It works once.
 	Code string `json:"code"`
-	// Email is the new operator's address; without one nobody can invite them.
+	// Email is the new operator's address; without one nobody can invite them. Of an operator
+	// who is let in again it means nothing.
 	Email string `json:"email,omitempty"`
 }
 
@@ -363,7 +366,7 @@ type RegisterRequest struct {
 // RegisterResponse is all that a Warpgate needs to serve.
 type RegisterResponse struct {
 	Credentials
-	// Warpgate is the Warpgate's id.
+	// Warpgate is its id (wgt_…).
 	Warpgate string `json:"warpgate"`
 	// Organization is the name of the one that it is in.
 	Organization string `json:"organization"`

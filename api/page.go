@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/mezusphere/mezu"
 )
@@ -38,7 +39,7 @@ type PageField struct {
 type EdgePageRequest struct {
 	// Environment is the id of the one at whose endpoint the visitor is.
 	Environment string `json:"environment"`
-	// Method is GET, HEAD or POST.
+	// Method is that of the visitor's request.
 	Method string `json:"method"`
 	// Path is what follows /.mezu/.
 	Path string `json:"path"`
@@ -66,6 +67,11 @@ type EdgePageRequest struct {
 	Client string `json:"client"`
 	// RequestID is that of the visitor's request at the edge.
 	RequestID string `json:"request_id"`
+}
+
+// PageMethods are the methods that a hosted page is asked by.
+func PageMethods() []string {
+	return []string{http.MethodGet, http.MethodHead, http.MethodPost}
 }
 
 // EdgePage is the answer to a visitor.

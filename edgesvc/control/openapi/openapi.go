@@ -97,12 +97,12 @@ type problemKind struct {
 func problems() []problemKind {
 	return []problemKind{
 		{"Invalid", mezu.CodeInvalid, "The call can't be understood, or asks for something that can't be: `field` names what of it. Nothing was changed.", "name", "is missing", ""},
-		{"Unauthenticated", mezu.CodeUnauthenticated, "The call has no credential, or one that is mistyped, unknown, revoked or expired.", "", "the call has no credential", "send Authorization: Bearer TOKEN"},
-		{"Forbidden", mezu.CodeForbidden, "The caller may not do this.", "", "this member lacks the permission projects.write", "ask an owner of the organization for it"},
-		{"NotFound", mezu.CodeNotFound, "There is no such record, or it belongs to another tenant: the two are not told apart.", "", "there is no such project", ""},
+		{"Unauthenticated", mezu.CodeUnauthenticated, "The call has no credential, or one that is mistyped, unknown, revoked or expired.", "", "a token or a key is needed", "set MEZU_TOKEN, or run `mezu dev`, whose profile has one"},
+		{"Forbidden", mezu.CodeForbidden, "The caller may not do this.", "", "this token lacks the permission projects.write", "ask an owner of the organization for it"},
+		{"NotFound", mezu.CodeNotFound, "There is no such record, or it belongs to another tenant: the two are not told apart.", "", `there is no project "shop" in acme`, "list them with `mezu projects list`"},
 		{"Conflict", mezu.CodeConflict, "What is there stands against it: a name that is taken, something that is still in use, an Idempotency-Key that was used for another call.", "name", "there is a project named shop already", "choose another name"},
-		{"PreconditionFailed", mezu.CodePreconditionFailed, "The record has another revision than `If-Match` says. Nothing was changed: read it again.", "", "the record has changed since", "read it again"},
-		{"RateLimited", mezu.CodeRateLimited, "The caller calls too often, or sends too much at once.", "", "too many calls", "try again in a moment"},
+		{"PreconditionFailed", mezu.CodePreconditionFailed, "The record has another revision than `If-Match` says. Nothing was changed: read it again.", "", "the record has revision 8 now, not 7", "read it again and repeat the change on what it is now"},
+		{"RateLimited", mezu.CodeRateLimited, "The caller calls too often, or sends too much at once.", "", "too many calls in a short time", "wait as Retry-After says, and call less often; watch instead of asking again and again"},
 		{"Internal", mezu.CodeInternal, "Something went wrong in the control plane, whose log has it under the `request_id`.", "", "something went wrong here; the log has it under the request id", ""},
 		{"Unavailable", mezu.CodeUnavailable, "The control plane can't read or write its store now, or has no room for the call. Nothing was changed: try again.", "", "the store can't be reached or written now", "try again in a moment"},
 	}

@@ -60,7 +60,6 @@ type pageField struct {
 // pageSchema is a type that has a name.
 type pageSchema struct {
 	Name   string
-	Type   pageType
 	About  template.HTML
 	Values []string
 	Fields []pageField
@@ -155,7 +154,7 @@ func (d *Document) pageSchemas() []pageSchema {
 	all := d.schemas.Map()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		of := all[name]
-		s := pageSchema{Name: name, Type: typeText(of), About: inline(of.Description), Fields: d.fields(of)}
+		s := pageSchema{Name: name, About: inline(of.Description), Fields: d.fields(of)}
 		for _, v := range of.Enum {
 			s.Values = append(s.Values, fmt.Sprint(v))
 		}
@@ -220,10 +219,21 @@ func typeText(s *huma.Schema) pageType {
 		return orNull(pageType{Before: map[string]string{"date-time": "time", "binary": "file"}[s.Format]}, s)
 	case s.ContentEncoding != "":
 		return orNull(pageType{Before: "bytes in " + s.ContentEncoding}, s)
+	case len(s.Enum) > 0:
+		return orNull(pageType{Before: "one of " + alternatives(s.Enum)}, s)
 	case s.Type == "":
 		return pageType{Before: "anything"}
 	}
 	return orNull(pageType{Before: s.Type}, s)
+}
+
+// alternatives are the values of a type that has no name.
+func alternatives(values []any) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = fmt.Sprint(v)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func orNull(t pageType, s *huma.Schema) pageType {

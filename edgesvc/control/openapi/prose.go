@@ -12,9 +12,9 @@ func tags() map[string]string {
 	return map[string]string{
 		"audit":            "Who did what, when and from where. Each change has one record, which is committed with it; a refused attempt has one too.",
 		"backup":           "The whole installation as one encrypted file.",
-		"bootstrap":        "How a new installation gets its first operator.",
+		"bootstrap":        "How a new installation gets its first operator, and one who is locked out comes in again.",
 		"directories":      "Pools of end users, of a project or of an organization: who may sign up, what passwords and sessions are like, how pages look.",
-		"edges":            "The public nodes of the data plane. Operators list and remove them; everything else here is what edges themselves call.",
+		"edges":            "The public nodes of the data plane. Operators list, show and remove them; everything else here is what edges themselves call.",
 		"enrolment tokens": "Secrets by which one Warpgate registers without a key.",
 		"environments":     "Deployment targets of a project, each with its own public endpoint, routes and switch.",
 		"invitations":      "How people become members of an organization.",
@@ -46,7 +46,7 @@ func prose(op api.Operation) string {
 func details() map[string]string {
 	const watch = "Begins with a `put` for each record, then `synced`, then changes as they come."
 	return map[string]string{
-		api.OpBootstrap.ID:              "Makes the first operator. The code works once. Without an `email` nobody can invite that person.",
+		api.OpBootstrap.ID:              "Makes the first operator, or lets one in again by a code of `mezusphere operator reset`. The code works once. Without an `email` nobody can invite a new operator.",
 		api.OpSelf.ID:                   "Tells a person their organizations and what the token allows in each, and a service account its project.",
 		api.OpCreateToken.ID:            "Without `permissions` the token may do all that its person may; it lasts 30 days unless `expires_at` says otherwise. A restricted token makes none that may do more, or lives longer. A person has at most 100.",
 		api.OpDeleteToken.ID:            "The token ends at once.",

@@ -185,15 +185,28 @@ func (s *Schemas) object(t reflect.Type, f form) *huma.Schema {
 	})
 }
 
-// field describes a field: some are plain texts, whose values are constants elsewhere.
+// field describes a field: some are plain texts or numbers, whose values are a list elsewhere.
 func (s *Schemas) field(f field, form form) *huma.Schema {
 	switch {
 	case f.owner == typeOf[mezu.AuditActor]() && f.name == "kind":
 		return s.schema(typeOf[access.CallerKind](), form)
 	case f.owner == typeOf[api.Self]() && f.name == "kind":
-		return enum([]value{{Value: string(access.Member)}, {Value: string(access.Operator)}, {Value: string(access.ServiceAccount)}})
+		return oneOf(huma.TypeString, access.Member, access.Operator, access.ServiceAccount)
+	case f.owner == typeOf[api.EdgePageRequest]() && f.name == "method":
+		return oneOf(huma.TypeString, api.PageMethods()...)
+	case f.owner == typeOf[mezu.Redirect]() && f.name == "status":
+		return oneOf(huma.TypeInteger, mezu.RedirectStatuses()...)
 	}
 	return s.schema(f.of, form)
+}
+
+// oneOf is one of several values, of a field alone.
+func oneOf[T any](kind string, values ...T) *huma.Schema {
+	out := &huma.Schema{Type: kind}
+	for _, v := range values {
+		out.Enum = append(out.Enum, v)
+	}
+	return out
 }
 
 // named enters a schema into the document, unless it is there, and gives a reference to it.
@@ -306,7 +319,7 @@ func bound(of *huma.Schema, f field) {
 
 // nullable lets a value be null, too.
 func nullable(of *huma.Schema) *huma.Schema {
-	if of.Ref == "" {
+	if of.Ref == "" && len(of.Enum) == 0 {
 		of.Nullable = true
 		return of
 	}

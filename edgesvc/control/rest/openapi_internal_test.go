@@ -17,6 +17,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/service"
 	"github.com/mezusphere/mezu/strictjson"
 )
@@ -272,6 +273,15 @@ func TestOpenAPI_Described(t *testing.T) {
 	roles := r.doc.Schemas().Map()["Role"]
 	if !slices.Equal(roles.Enum, []any{"owner", "admin", "developer", "viewer", "billing"}) {
 		t.Errorf("roles are %v", roles.Enum)
+	}
+	for at, want := range map[string][]any{
+		"Redirect.status": {301, 302, 303, 307, 308}, "RedirectInput.status": {301, 302, 303, 307, 308}, "EdgePageRequest.method": {"GET", "HEAD", "POST"},
+		"Self.kind": {access.Member, access.Operator, access.ServiceAccount},
+	} {
+		of, field, _ := strings.Cut(at, ".")
+		if got := r.doc.Schemas().Map()[of].Properties[field].Enum; !slices.Equal(got, want) {
+			t.Errorf("%s is one of %v", at, got)
+		}
 	}
 	input := r.doc.Schemas().Map()["ProjectInput"]
 	if got := slices.Sorted(maps.Keys(input.Properties)); !slices.Equal(got, []string{"display_name", "name", "roles"}) || !slices.Equal(input.Required, []string{"name"}) {

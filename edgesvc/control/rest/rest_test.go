@@ -332,6 +332,44 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
+// The examples of refusals in the document are what a caller meets.
+func TestOpenAPI_Refusals(t *testing.T) {
+	in := controltest.Install(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	_, _, body := in.Raw("GET", "/openapi.json", "", "", "")
+	var doc struct {
+		Components struct {
+			Responses map[string]struct {
+				Content map[string]struct{ Example api.Problem }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	controltest.Call[any](t, op, api.OpCreateOrganization, map[string]any{"name": "acme"})
+	viewer, _ := in.Join(op, "acme", "v@acme.example", mezu.RoleViewer)
+	_, err := api.Invoke[any](t.Context(), op, api.OpGetProject, nil, "acme", "shop")
+	met := map[string]error{"NotFound": err}
+	made := controltest.Call[mezu.Project](t, op, api.OpCreateProject, map[string]any{"name": "shop"}, "acme")
+	_, met["Conflict"] = api.Invoke[any](t.Context(), op, api.OpCreateProject, map[string]any{"name": "shop"}, "acme")
+	_, met["Forbidden"] = api.Invoke[any](t.Context(), viewer, api.OpCreateProject, map[string]any{"name": "blog"}, "acme")
+	_, met["Unauthenticated"] = api.Invoke[any](t.Context(), in.Client("", nil), api.OpSelf, nil)
+	met["PreconditionFailed"] = op.Do(t.Context(), api.Call{Operation: api.OpDeleteProject, Params: []string{"acme", "shop"}, IfMatch: made.Revision + 1}, nil)
+	revision := strings.NewReplacer(fmt.Sprint(made.Revision), "8", fmt.Sprint(made.Revision+1), "7")
+	for name, err := range met {
+		example := doc.Components.Responses[name].Content["application/problem+json"].Example
+		e, ok := err.(*mezu.Error)
+		if ok && name == "PreconditionFailed" {
+			e.Detail = revision.Replace(e.Detail)
+		}
+		if !ok || e.Code != example.Code || e.Detail != example.Detail || e.Field != example.Field || e.Hint != example.Hint {
+			t.Errorf("%s: %v is met, and the example is %+v", name, err, example)
+		}
+	}
+}
+
 // Row 5 of the attacks: who makes and deletes a large route again and again doesn't leave
 // its answer each time; the repetition says that it was done.
 func TestIdempotency_LargeAnswers(t *testing.T) {

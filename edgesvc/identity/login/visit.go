@@ -55,7 +55,7 @@ func (s *Logins) visit(ctx context.Context, at realm, in api.EdgePageRequest) (*
 	}
 	v.client = v.client.Unmap().WithZone("")
 	switch {
-	case !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, in.Method):
+	case !slices.Contains(api.PageMethods(), in.Method):
 		return nil, mezu.Invalid("method", "is one of GET, HEAD, POST")
 	case len(in.Body) > api.MaxPageBody:
 		return nil, mezu.Invalid("body", "at most %d bytes", api.MaxPageBody)
