@@ -7,8 +7,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
-	"github.com/mezusphere/mezu/cli/profile"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
 
@@ -47,6 +47,13 @@ func newInvitations(inv *invocation.Invocation, run func(context.Context, *accep
 }
 
 func runAccept(ctx context.Context, o *acceptOptions) error {
+	var own invocation.Settings
+	var err error
+	if o.Email == "" {
+		if own, err = o.Settings(); err != nil { // before the link names a control plane
+			return err
+		}
+	}
 	code, err := code(ctx, o.Invocation, o.Code)
 	if err != nil {
 		return err
@@ -57,7 +64,7 @@ func runAccept(ctx context.Context, o *acceptOptions) error {
 			return api.TokenResponse{Token: got.Token, ExpiresAt: got.ExpiresAt}, err
 		})
 	}
-	client, self, err := o.loggedIn(ctx)
+	client, self, err := o.loggedIn(ctx, own)
 	if err != nil {
 		return err
 	}
@@ -77,17 +84,19 @@ func runAccept(ctx context.Context, o *acceptOptions) error {
 	})
 }
 
-// loggedIn is who is logged in at the control plane of a link.
-func (o *loginOptions) loggedIn(ctx context.Context) (*api.Client, api.Self, error) {
+// loggedIn is who is logged in at the control plane of a link. Somebody else may have made the
+// link: MEZU_TOKEN goes to the control plane of own alone, which are the settings without it.
+func (o *loginOptions) loggedIn(ctx context.Context, own invocation.Settings) (*api.Client, api.Self, error) {
 	name, p, err := choose(o.Invocation)
 	if err != nil {
 		return nil, api.Self{}, err
 	}
-	given, err := o.Settings()
-	if err != nil {
-		return nil, api.Self{}, err
+	if own.Credential.Token != "" && own.API != p.API && !oneOf(own.API, p.API) {
+		e := exit.Usagef("the link is of %s, and nothing says that MEZU_TOKEN is for it", terminal.Clean(p.API))
+		e.Hint = "--api " + terminal.Clean(p.API) + ", if it is; else unset MEZU_TOKEN"
+		return nil, api.Self{}, e
 	}
-	client, err := o.Client(invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name, Credential: profile.Credential{Token: given.Credential.Token}})
+	client, err := o.Client(invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name, Credential: own.Credential})
 	if err != nil {
 		return nil, api.Self{}, err
 	}

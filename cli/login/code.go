@@ -40,10 +40,20 @@ func code(ctx context.Context, inv *invocation.Invocation, given string) (string
 	site := "https://" + link.Host
 	if inv.Flags.API == "" {
 		inv.Flags.API = site
-	} else if !invocation.SameHost(inv.Flags.API, site) {
+	} else if !oneOf(inv.Flags.API, site) {
 		return "", exit.Usagef("the link is of %s, and --api names %s", terminal.Clean(site), terminal.Clean(inv.Flags.API))
 	}
 	return strings.TrimPrefix(link.Fragment, "code="), nil
+}
+
+// oneOf reports whether a site is one of the addresses of a control plane.
+func oneOf(addresses, site string) bool {
+	for one := range strings.SplitSeq(addresses, ",") {
+		if invocation.SameHost(strings.TrimSpace(one), site) {
+			return true
+		}
+	}
+	return false
 }
 
 // optional gives the argument of a command that may have none.
