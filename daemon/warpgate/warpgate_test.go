@@ -595,6 +595,20 @@ func TestMoved(t *testing.T) {
 	}
 }
 
+// Whoever registers by a key that was replaced is told when it ends.
+func TestKeyEndsIsSaid(t *testing.T) {
+	w := newWorld(t, 1)
+	w.mu.Lock()
+	w.keyEnds = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	w.mu.Unlock()
+	g := w.start(w.config(t.TempDir()))
+	g.ready()
+	g.stop()
+	if !strings.Contains(g.log.String(), `level=WARN msg="the key in use was replaced; put the new one into its place" ends=2030-01-02T03:04:05Z`) {
+		t.Error(g.log)
+	}
+}
+
 func TestSettingsChange(t *testing.T) {
 	w := newWorld(t, 1)
 	dir := t.TempDir()

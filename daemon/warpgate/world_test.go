@@ -67,6 +67,7 @@ type world struct {
 	edges     []*edge
 	refuse    func(op string) *mezu.Error // what the API answers instead
 	registers []api.RegisterRequest
+	keyEnds   time.Time // of the key that registrations come by; zero if never
 	renewals  int
 	serial    string            // of the last Warpgate's certificate
 	root      ed25519.PublicKey // presented at registration
@@ -326,6 +327,9 @@ func (w *world) register(rw http.ResponseWriter, r *http.Request) {
 	var req api.RegisterRequest
 	json.NewDecoder(r.Body).Decode(&req)
 	w.registers = append(w.registers, req)
+	if !w.keyEnds.IsZero() {
+		rw.Header().Set(api.HeaderCredentialEnds, w.keyEnds.Format(time.RFC3339))
+	}
 	if w.refuse != nil {
 		if e := w.refuse("register"); e != nil {
 			problem(rw, e)

@@ -1,8 +1,12 @@
 package member_test
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -144,6 +148,30 @@ func (c *control) writePair(certFile, keyFile string) {
 	must(c.t, err)
 	must(c.t, os.WriteFile(certFile, []byte(issued.Chain), 0o600))
 	must(c.t, os.WriteFile(keyFile, keyPEM, 0o600))
+}
+
+// A configured certificate that ends within a week is said to at the start, and no other.
+func TestConfiguredPairEnds(t *testing.T) {
+	for left, want := range map[time.Duration]bool{mezu.EndNotice - time.Hour: true, mezu.EndNotice + time.Hour: false} {
+		c := newControl(t)
+		key, keyPEM, err := trust.NewKey()
+		must(t, err)
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"*." + testDomain}, NotBefore: c.clock.Now().Add(-time.Hour), NotAfter: c.clock.Now().Add(left)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		must(t, err)
+		cfg := c.configure(t.TempDir())
+		cfg.JoinToken = func() (string, error) { return c.token(), nil }
+		cfg.TLSCert, cfg.TLSKey = filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+		must(t, os.WriteFile(cfg.TLSCert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+		must(t, os.WriteFile(cfg.TLSKey, keyPEM, 0o600))
+		e := open(t, cfg)
+		e.run()
+		eventually(t, "enrolled", e.Ready)
+		e.stop()
+		if e.log.has(`msg="ends within a week" what="the certificate of the endpoints" at=`) != want {
+			t.Errorf("%v before its end: not as it should be", left)
+		}
+	}
 }
 
 func TestConfiguredPair(t *testing.T) {
