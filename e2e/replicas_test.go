@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,30 @@ func (w *world) bootstrapAt(planes []*planeNode) {
 	w.bootstrap()
 }
 
+// resetBeside resets the operator beside control planes that share the store: without a state
+// directory, and with that of one. Each ends the link before, and all control planes know it.
+func (w *world) resetBeside(planes []*planeNode) {
+	w.t.Helper()
+	last := planes[len(planes)-1]
+	shared := last.args[slices.Index(last.args, "--store"):slices.Index(last.args, "--archive")]
+	lost := w.resetOperator(shared...)
+	if lost.Site != "" || lost.Link != "" || lost.CAFile != "" || !strings.HasPrefix(lost.Code, mezu.TokenBootstrap) {
+		w.t.Errorf("without a state directory: %+v", lost)
+	}
+	made := w.resetOperator(append([]string{"--state", filepath.Join(w.dir, last.name)}, shared...)...)
+	if made.Site != "https://"+last.api || made.CAFile != filepath.Join(w.dir, last.name, "ca.pem") || !made.Ended {
+		w.t.Errorf("with one: %+v", made)
+	}
+	first := *w
+	first.api = planes[0].api
+	if _, err := first.redeem(lost.Code); mezu.CodeOf(err) != mezu.CodeUnauthenticated {
+		w.t.Errorf("the link before: %v", err)
+	}
+	if _, err := first.redeem(made.Code); err != nil {
+		w.t.Error(err)
+	}
+}
+
 // TestReplicas runs an installation on three control planes over three members of
 // etcd, and breaks them in turn under load: no request of a user suffers, and changes
 // go on as long as there is a majority.
@@ -85,6 +110,7 @@ func TestReplicas(t *testing.T) {
 	c := etcdtest.StartProcesses(t)
 	w, planes := newPlanes(t, c, 3)
 	w.bootstrapAt(planes)
+	w.resetBeside(planes)
 	w.addEdge("edge-1")
 	w.addEdge("edge-2")
 	w.makeProject([]mezu.Route{open})
