@@ -37,7 +37,7 @@ func startRealPlane(t *testing.T) endpoint {
 	})
 	e := endpoint{url: "https://" + plane.Addr(), caFile: plane.CAFile(), token: firstToken(t, plane)}
 	e.reset = func() (string, error) {
-		made, err := plane.ResetOperator(context.Background(), "")
+		made, err := plane.ResetOperator(context.Background(), control.ResetRequest{})
 		return made.Link, err
 	}
 	client, err := e.client(e.token)

@@ -37,16 +37,11 @@ const (
 	deskTime    = 30 * time.Second // a transaction of a store that is busy
 )
 
-// deskRequest is what a reset is asked for with, and deskAnswer what comes of it: one of both.
-type (
-	deskRequest struct {
-		Operator string `json:"operator"`
-	}
-	deskAnswer struct {
-		Reset   *control.Reset `json:"reset,omitempty"`
-		Problem *api.Problem   `json:"problem,omitempty"`
-	}
-)
+// deskAnswer is what comes of a reset: one of both.
+type deskAnswer struct {
+	Reset   *control.Reset `json:"reset,omitempty"`
+	Problem *api.Problem   `json:"problem,omitempty"`
+}
 
 func deskPath(stateDir string) string { return filepath.Join(stateDir, deskFolder, deskSocket) }
 
@@ -94,7 +89,7 @@ func (d *desk) close() {
 func deskHandler(ctl *control.Control) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+pathReset, func(w http.ResponseWriter, r *http.Request) {
-		var in deskRequest
+		var in control.ResetRequest
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxDeskBody))
 		if err == nil {
 			err = json.Unmarshal(body, &in)
@@ -106,7 +101,7 @@ func deskHandler(ctl *control.Control) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), deskTime)
 		defer cancel()
 		var out deskAnswer
-		made, err := ctl.ResetOperator(ctx, in.Operator)
+		made, err := ctl.ResetOperator(ctx, in)
 		if err == nil {
 			out.Reset = &made
 		} else {
@@ -122,7 +117,7 @@ func deskHandler(ctl *control.Control) http.Handler {
 
 // askDesk asks the control plane that runs on a state directory for a reset. Its error is
 // local.ErrNotRunning if none does.
-func askDesk(ctx context.Context, stateDir, operator string) (control.Reset, error) {
+func askDesk(ctx context.Context, stateDir string, in control.ResetRequest) (control.Reset, error) {
 	conn, err := local.Dial(ctx, deskPath(stateDir))
 	if err != nil {
 		return control.Reset{}, err
@@ -132,7 +127,7 @@ func askDesk(ctx context.Context, stateDir, operator string) (control.Reset, err
 	carrier := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
 	defer carrier.CloseIdleConnections()
 	defer conn.Close()
-	body, err := json.Marshal(deskRequest{Operator: operator})
+	body, err := json.Marshal(in)
 	if err != nil {
 		return control.Reset{}, err
 	}

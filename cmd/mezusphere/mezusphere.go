@@ -205,6 +205,7 @@ func (p *program) roleHelp(role string) error {
 	case roleReset:
 		page += resetUsage
 		rows["Flags"] = append(rows["Flags"], [2]string{"--operator EMAIL|ID", "the operator to let in; else who became operator first"},
+			[2]string{"--revoke", "end all tokens, logins and sessions of that operator, and the password"},
 			[2]string{"--json", "print the link and what it is for as JSON"})
 	}
 	for _, k := range defaults().keys() {

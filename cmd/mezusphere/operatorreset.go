@@ -28,7 +28,8 @@ The link before opens nothing any more. Run it on a machine of the control
 plane, as the user who runs that: beside it, or while it is stopped. The link
 works once, within an hour, in a browser and by mezu bootstrap; before there is
 an operator it has no end. The audit log has a record of it. Tokens that the
-operator has go on: mezu tokens list shows them.
+operator has go on, and a new password ends sessions and logins. If somebody
+else may have one of them, --revoke ends them all at once.
 `
 
 // operator is "mezusphere operator".
@@ -43,10 +44,11 @@ func (p *program) operator(ctx context.Context, args []string) error {
 }
 
 func (p *program) resetOperator(ctx context.Context, args []string) error {
-	var who string
+	var in control.ResetRequest
 	var asJSON bool
 	file, flags, rest, err := p.flags(roleReset, args, func(f *flag.FlagSet) {
-		f.StringVar(&who, "operator", "", "")
+		f.StringVar(&in.Operator, "operator", "", "")
+		f.BoolVar(&in.Revoke, "revoke", false, "")
 		f.BoolVar(&asJSON, "json", false, "")
 	})
 	if err != nil {
@@ -65,7 +67,7 @@ func (p *program) resetOperator(ctx context.Context, args []string) error {
 	}
 	drain, _, stop := process.Signals(ctx)
 	defer stop()
-	made, err := c.reset(drain, who, log)
+	made, err := c.reset(drain, in, log)
 	if err != nil {
 		return err
 	}
@@ -93,11 +95,13 @@ func (p *program) showReset(r control.Reset) error {
 		until += "; the link before opens nothing any more"
 	}
 	p.Sayf("%s%s", whom, until)
-	site := r.Site
-	if site == "" {
-		site = "URL"
+	switch {
+	case r.Revoked:
+		p.Sayf("all tokens, logins and sessions of that operator have ended, and the password")
+	case r.Operator != "":
+		p.Sayf("tokens of that operator go on; if somebody else may have one, --revoke ends them, with logins, sessions and the password")
 	}
-	p.Sayf("without a browser: mezu bootstrap --ca-file %s --api %s --code %s", r.CAFile, site, r.Code)
+	p.Sayf("without a browser: mezu bootstrap %s", r.Flags())
 	if r.Link == "" {
 		return p.Printf("%s\n", r.Code)
 	}
@@ -113,7 +117,7 @@ const (
 
 // reset asks the control plane that runs on the state directory, or opens the store itself if
 // none does, or if several processes may have the store.
-func (c *config) reset(ctx context.Context, who string, log *slog.Logger) (control.Reset, error) {
+func (c *config) reset(ctx context.Context, in control.ResetRequest, log *slog.Logger) (control.Reset, error) {
 	st, err := c.openStore(ctx, log)
 	if err != nil {
 		return control.Reset{}, err
@@ -135,18 +139,18 @@ func (c *config) reset(ctx context.Context, who string, log *slog.Logger) (contr
 	dir = controlState(dir)
 	cfg := control.Config{StateDir: dir, Store: st, StoreDir: where, SealKey: c.SealKey, Log: log, Version: version}
 	if st != nil {
-		return control.ResetOperator(ctx, cfg, who)
+		return control.ResetOperator(ctx, cfg, in)
 	}
 	if _, err := os.Stat(dir); err != nil { // which a start would make
 		return control.Reset{}, &mezu.Error{Code: mezu.CodeNotFound, Detail: "there is no state of a control plane: " + err.Error(), Hint: "--state is the folder that mezusphere control or mezusphere all was started with", Cause: err}
 	}
 	late := time.Now().Add(resetWait)
 	for {
-		made, err := askDesk(ctx, dir, who)
+		made, err := askDesk(ctx, dir, in)
 		if !errors.Is(err, local.ErrNotRunning) {
 			return made, notAsked(dir, err)
 		}
-		made, err = control.ResetOperator(ctx, cfg, who)
+		made, err = control.ResetOperator(ctx, cfg, in)
 		if !errors.Is(err, atomicfile.ErrLocked) {
 			return made, err
 		}

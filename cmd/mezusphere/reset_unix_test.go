@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/local"
@@ -102,7 +105,79 @@ func TestOperatorReset(t *testing.T) {
 	fourth := resetCode(t, "--state", state)
 	base, ca, _, stop = plane(t, state)
 	defer stop()
-	bootstrap(t, base, ca, fourth)
+	token = bootstrap(t, base, ca, fourth)
+
+	// What somebody else may have goes on, which is said, or ends.
+	if code, _, said := mezusphere(nil, "operator", "reset", "--state", state); code != 0 || !strings.Contains(said, "tokens of that operator go on; if somebody else may have one, --revoke ends them") {
+		t.Errorf("code %d, %s", code, said)
+	}
+	if err := self(t, base, ca, token); err != nil {
+		t.Error(err)
+	}
+	if code, _, said := mezusphere(nil, "operator", "reset", "--state", state, "--revoke"); code != 0 || !strings.Contains(said, "all tokens, logins and sessions of that operator have ended, and the password") {
+		t.Errorf("code %d, %s", code, said)
+	}
+	if err := self(t, base, ca, token); mezu.CodeOf(err) != mezu.CodeUnauthenticated {
+		t.Errorf("the token goes on: %v", err)
+	}
+}
+
+// A control plane whose certificate is of another CA is not known by ours, also while it is stopped.
+func TestOperatorReset_OtherCA(t *testing.T) {
+	state := t.TempDir()
+	_, ca, _, stop := plane(t, state)
+	code, _, said := mezusphere(nil, "operator", "reset", "--state", state)
+	if stop(); code != 0 || !strings.Contains(said, "mezu bootstrap --ca-file "+ca+" --api https://") {
+		t.Errorf("code %d, %s", code, said)
+	}
+	if err := os.WriteFile(filepath.Join(state, "site"), []byte("https://control.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, said := mezusphere(nil, "operator", "reset", "--state", state); code != 0 || !strings.HasPrefix(out, "https://control.example/bootstrap#") || !strings.Contains(said, "mezu bootstrap --api https://control.example --code ") {
+		t.Errorf("code %d, %s, %s", code, out, said)
+	}
+}
+
+// A command says that the token which it calls with ends within a week.
+func TestTokenEndsIsSaid(t *testing.T) {
+	base, ca, talk, stop := plane(t, t.TempDir())
+	defer stop()
+	month := bootstrap(t, base, ca, until(t, talk, `/bootstrap#(\S+)`)[1])
+	client := caller(t, base, ca, month)
+	defer client.CloseIdle()
+	week, err := api.Invoke[api.TokenCreated](t.Context(), client, api.OpCreateToken, mezu.Token{Name: "short", ExpiresAt: time.Now().Add(mezu.EndNotice - time.Hour).UTC().Truncate(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]int{month: 0, week.Secret: 1} {
+		code, _, said := mezusphere(map[string]string{"MEZU_TOKEN": token}, "join-token", "create", "--api", base, "--ca-file", ca)
+		if got := strings.Count(said, "the token in use ends on 2"); code != 0 || got != want {
+			t.Errorf("code %d, said %d times: %s", code, got, said)
+		}
+	}
+}
+
+// caller calls a control plane.
+func caller(t *testing.T, base, ca, token string) *api.Client {
+	t.Helper()
+	roots, err := invocation.Roots(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := api.NewClient(api.ClientConfig{BaseURL: base, TLS: &tls.Config{RootCAs: roots}, Token: func() (string, error) { return token, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// self asks a control plane whose a token is.
+func self(t *testing.T, base, ca, token string) error {
+	t.Helper()
+	client := caller(t, base, ca, token)
+	defer client.CloseIdle()
+	_, err := api.Invoke[api.Self](t.Context(), client, api.OpSelf, nil)
+	return err
 }
 
 // Nothing is made where there is nothing, and what is wrong says which flag counts.

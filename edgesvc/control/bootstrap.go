@@ -45,12 +45,25 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 		return err
 	}
 	if c.cfg.Notice != nil {
-		if _, err := fmt.Fprintf(c.cfg.Notice, "This installation is new. Its first operator comes in once by %s (also in %s), whenever that is.\nWithout a browser: mezu bootstrap --ca-file %s --api %s --code %s\n",
-			link, c.state.BootstrapFile(), c.state.CAFile(), c.front.Site(), code); err != nil {
+		caFile := ""
+		if c.front.OwnCertificate() {
+			caFile = c.state.CAFile()
+		}
+		if _, err := fmt.Fprintf(c.cfg.Notice, "This installation is new. Its first operator comes in once by %s (also in %s), whenever that is.\nWithout a browser: mezu bootstrap %s\n",
+			link, c.state.BootstrapFile(), bootstrapFlags(caFile, c.front.Site(), code)); err != nil {
 			c.cfg.Log.Warn("showing the bootstrap link", "error", err, "file", c.state.BootstrapFile())
 		}
 	}
 	return nil
+}
+
+// bootstrapFlags are those of mezu bootstrap for a code.
+func bootstrapFlags(caFile, site, code string) string {
+	flags := "--api " + site + " --code " + code
+	if caFile != "" {
+		flags = "--ca-file " + caFile + " " + flags
+	}
+	return flags
 }
 
 // BootstrapCode is a code with which this process comes in over the API: that of the

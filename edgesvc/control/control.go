@@ -238,7 +238,7 @@ func (c *Control) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the installation: %w", err)
 	}
-	if err := c.state.WriteSite(c.front.Site()); err != nil {
+	if err := c.state.WriteSite(c.front.Site(), c.front.OwnCertificate()); err != nil {
 		c.cfg.Log.Warn("links of mezusphere operator reset may lead elsewhere", "error", err)
 	}
 	writeCA := func() error { return c.state.WriteCA(authority.RootsPEM(), authority.TrustRoot()) }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -9,6 +10,16 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/state"
 	"github.com/mezusphere/mezu/edgesvc/control/vault"
 )
+
+// ResetRequest says what a reset is to do.
+type ResetRequest struct {
+	// Operator is the id or address of an operator; if it is empty, the one who became operator
+	// first is meant.
+	Operator string `json:"operator,omitempty"`
+	// Revoke ends everything with which that operator came in until now: tokens, logins,
+	// sessions, password.
+	Revoke bool `json:"revoke,omitempty"`
+}
 
 // Reset is a new bootstrap link, which lets an operator in again, or the first one.
 type Reset struct {
@@ -25,20 +36,25 @@ type Reset struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// Ended says that a link of before opens nothing any more.
 	Ended bool `json:"ended"`
-	// CAFile has the roots by which clients on this machine know the control plane.
+	// Revoked says that nothing else lets the operator in any more.
+	Revoked bool `json:"revoked,omitempty"`
+	// CAFile has the roots by which clients on this machine know the control plane; empty if
+	// they are another CA's, or it is not known.
 	CAFile string `json:"ca_file,omitempty"`
 }
 
-// ResetOperator makes a new bootstrap link and ends the one before. who is the id or address of
-// an operator; if it is empty, the one who became operator first is meant. It is for whoever owns
-// the state directory. Listen comes first.
-func (c *Control) ResetOperator(ctx context.Context, who string) (Reset, error) {
-	return resetOperator(ctx, c.service, c.state, c.front.Site(), who)
+// Flags are those of mezu bootstrap for the code.
+func (r Reset) Flags() string { return bootstrapFlags(r.CAFile, cmp.Or(r.Site, "URL"), r.Code) }
+
+// ResetOperator makes a new bootstrap link and ends the one before. It is for whoever owns the
+// state directory. Listen comes first.
+func (c *Control) ResetOperator(ctx context.Context, in ResetRequest) (Reset, error) {
+	return resetOperator(ctx, c.service, c.state, c.front.Site(), c.front.OwnCertificate(), in)
 }
 
 // ResetOperator is the method for a control plane that isn't running, or whose store several
 // processes may have. It makes no installation where there is none.
-func ResetOperator(ctx context.Context, cfg Config, who string) (out Reset, err error) {
+func ResetOperator(ctx context.Context, cfg Config, in ResetRequest) (out Reset, err error) {
 	if cfg.Domain == "" {
 		cfg.Domain = "localhost" // no record of a reset depends on it
 	}
@@ -61,19 +77,22 @@ func ResetOperator(ctx context.Context, cfg Config, who string) (out Reset, err 
 	if err != nil {
 		return out, err
 	}
-	site, err := c.state.Site()
+	site, byCA, err := c.state.Site()
 	if err != nil {
 		return out, err
 	}
-	return resetOperator(ctx, s, c.state, site, who)
+	return resetOperator(ctx, s, c.state, site, byCA, in)
 }
 
-func resetOperator(ctx context.Context, s *service.Service, dir *state.State, site, who string) (Reset, error) {
-	made, err := s.ResetCode(ctx, dir.Holder(), who)
+func resetOperator(ctx context.Context, s *service.Service, dir *state.State, site string, byCA bool, in ResetRequest) (Reset, error) {
+	made, err := s.ResetCode(ctx, dir.Holder(), in.Operator, in.Revoke)
 	if err != nil {
 		return Reset{}, err
 	}
-	out := Reset{Site: site, Code: made.Code, Operator: made.Operator, Email: made.Email, ExpiresAt: made.ExpiresAt, Ended: made.Ended, CAFile: dir.CAFile()}
+	out := Reset{Site: site, Code: made.Code, Operator: made.Operator, Email: made.Email, ExpiresAt: made.ExpiresAt, Ended: made.Ended, Revoked: made.Revoked}
+	if byCA {
+		out.CAFile = dir.CAFile()
+	}
 	if site != "" {
 		out.Link = state.BootstrapLink(site, made.Code)
 	}

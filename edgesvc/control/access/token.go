@@ -43,10 +43,11 @@ type Token struct {
 }
 
 // Issue adds a new token to a change and returns its secret and what is kept. If
-// life is zero, it ends when the record says, or never.
+// life is zero, it ends when the record says, or never. It is made now, or when the record says
+// if that is later.
 func (s *Access) Issue(ch *record.Change, t Token, life time.Duration) (secret string, kept Token) {
 	secret = mezu.NewToken(t.Kind)
-	now := s.records.Stamp()
+	now := record.Latest(s.records.Stamp(), t.CreatedAt)
 	t.ID, t.CreatedAt = mezu.NewID(mezu.PrefixToken, now), now
 	if life > 0 {
 		t.ExpiresAt = now.Add(life)

@@ -109,10 +109,13 @@ func (f *Front) Open(authority *ca.Authority, more ...prometheus.Collector) (err
 // RenewCertificate renews the API's certificate if it is old.
 func (f *Front) RenewCertificate() error { return f.certificate.renew(f.cfg.Now()) }
 
+// OwnCertificate reports whether the API's certificate is of the internal CA.
+func (f *Front) OwnCertificate() bool { return f.cfg.TLSCert == "" }
+
 // CertificateEnd is when the API's certificate ends that somebody else renews; zero for one of the
 // internal CA.
 func (f *Front) CertificateEnd() time.Time {
-	if f.cfg.TLSCert == "" {
+	if f.OwnCertificate() {
 		return time.Time{}
 	}
 	return f.certificate.current.Load().Leaf.NotAfter

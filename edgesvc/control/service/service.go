@@ -118,6 +118,9 @@ func assemble(cfg Config, r *record.Records, of fleet.Config) *Service {
 	s.Access = access.New(r)
 	s.Team = team.New(r, s.Access, team.Config{
 		Site: cfg.Site, MembersMayCreateOrganizations: cfg.MembersMayCreateOrganizations, Words: login.InvitationMail, Bootstrapped: cfg.Bootstrapped,
+		EndCredentials: func(ctx context.Context, ch *record.Change, person string) error {
+			return s.Logins.EndCredentials(ctx, ch, person)
+		},
 	})
 	s.Fleet = fleet.New(r, s.Access, of)
 	s.Logins = login.New(r, s.Access, login.Config{

@@ -10,7 +10,7 @@
 //	archive/        audit records after a week
 //	offline/        the trust root of a new installation, until it is moved away
 //	bootstrap       the link with which the first operator comes in, until it was used
-//	site            where people reach this control plane, for links that are made beside it
+//	site            where people reach this control plane, and by which CA, for links that are made beside it
 //	ca.pem          the CA's roots, for clients on this machine
 //	trust-root.pub  the trust root's public key, for verifying the archive
 package state
@@ -276,9 +276,14 @@ func (s *State) BootstrapCode() (string, error) {
 	return strings.TrimPrefix(code, "code="), nil // as earlier builds wrote it
 }
 
-// WriteSite notes where people reach this control plane.
-func (s *State) WriteSite(site string) error {
-	if err := publicFile(s.path(fileSite), []byte(site+"\n")); err != nil {
+// WriteSite notes where people reach this control plane, and whether they know it by the CA of
+// CAFile.
+func (s *State) WriteSite(site string, byCA bool) error {
+	text := site + "\n"
+	if byCA {
+		text += fileCA + "\n"
+	}
+	if err := publicFile(s.path(fileSite), []byte(text)); err != nil {
 		return fmt.Errorf("writing down the address of the control plane: %w", err)
 	}
 	return nil
@@ -287,13 +292,14 @@ func (s *State) WriteSite(site string) error {
 // maxSite bounds the file of the site: a host name has 253 characters.
 const maxSite = 512
 
-// Site is where people reach this control plane, as it noted when it ran; empty if it never did.
-func (s *State) Site() (string, error) {
+// Site gives what WriteSite noted; nothing if this control plane never ran.
+func (s *State) Site() (site string, byCA bool, err error) {
 	text, err := atomicfile.ReadFile(s.path(fileSite), maxSite)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", false, nil
 	}
-	return strings.TrimSpace(string(text)), err
+	site, ca, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return site, ca == fileCA, err
 }
 
 // BootstrapLink is the link to an installation's first page, at site.

@@ -188,7 +188,8 @@ func (s *Team) MayBootstrap(ctx context.Context, hash string) (operator string, 
 		return "", err
 	}
 	if t.Value.Operator != "" {
-		return t.Value.Operator, nil
+		_, err = s.stillOperator(ctx, t.Value.Operator)
+		return t.Value.Operator, err
 	}
 	return "", s.withoutOperator(ctx, &record.Change{})
 }

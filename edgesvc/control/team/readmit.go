@@ -81,7 +81,13 @@ func (s *Team) readmit(ctx context.Context, ch *record.Change, operator string) 
 		return api.TokenResponse{}, err
 	}
 	ch.Require(op.Key, op.Revision)
-	secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenBearer, Person: operator}, mezu.DefaultTokenLife)
+	who, err := record.Get[access.Person](ctx, s.records, access.KeyPerson(operator))
+	if err != nil {
+		return api.TokenResponse{}, err
+	}
+	ch.Require(who.Key, who.Revision)
+	// It is none of those that a reset has ended, though the clock of this control plane be late.
+	secret, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenBearer, Person: operator, CreatedAt: who.Value.TokensSince}, mezu.DefaultTokenLife)
 	ch.Audit(record.About(record.KindToken, token.ID, ""), nil, token.Shown())
 	return api.TokenResponse{Token: secret, ExpiresAt: token.ExpiresAt}, nil
 }

@@ -26,14 +26,22 @@ type Reset struct {
 	ExpiresAt time.Time
 	// Ended says that the bootstrap code before could be redeemed until now.
 	Ended bool
+	// Revoked says that nothing lets the operator in any more that did until now.
+	Revoked bool
+}
+
+// auditedReset is what the audit shows of a reset.
+type auditedReset struct {
+	auditedOffer
+	Revoked bool `json:"revoked,omitempty"`
 }
 
 // ResetCode makes a bootstrap code that gives an operator a new token, or makes the first
 // operator if there is none, and ends the one before, whichever control plane made it. who is
 // the id or address of an operator; if it is empty, the one who became operator first is meant.
-// No operation of the API reaches it. It is for whoever owns the machine of a control plane, who
+// With revoke, everything ends with which that operator came in until now. No operation of the API reaches it. It is for whoever owns the machine of a control plane, who
 // could read the store and its key anyway.
-func (s *Team) ResetCode(ctx context.Context, holder, who string) (Reset, error) {
+func (s *Team) ResetCode(ctx context.Context, holder, who string, revoke bool) (Reset, error) {
 	var out Reset
 	_, err := s.records.Commit(ctx, access.ByProcess(access.ResetOperator), func(ch *record.Change) error {
 		out = Reset{}
@@ -55,9 +63,15 @@ func (s *Team) ResetCode(ctx context.Context, holder, who string) (Reset, error)
 			if out.Email, err = s.address(ctx, operator); err != nil {
 				return err
 			}
+			if revoke {
+				if err := s.cfg.EndCredentials(ctx, ch, operator); err != nil {
+					return err
+				}
+				out.Revoked = true
+			}
 		}
 		code, token := s.access.Issue(ch, access.Token{Kind: mezu.TokenBootstrap, Operator: operator}, life)
-		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), was, auditedOffer{holder, operator})
+		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), was, auditedReset{auditedOffer{holder, operator}, out.Revoked})
 		ch.Update(keyOffer, before.Revision, offer{Token: access.KeyToken(mezu.HashSecret(code)), Holder: holder, Until: s.records.Stamp().Add(offerLife)})
 		out.Code, out.Operator, out.ExpiresAt, out.Ended = code, operator, token.ExpiresAt, was != nil
 		return nil

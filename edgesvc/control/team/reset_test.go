@@ -12,6 +12,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
 )
@@ -28,7 +29,7 @@ func redeem(t *testing.T, in *controltest.Installation, code string) (string, er
 
 func reset(t *testing.T, in *controltest.Installation, who string) (code string) {
 	t.Helper()
-	made, err := in.Plane.ResetOperator(t.Context(), who)
+	made, err := in.Plane.ResetOperator(t.Context(), control.ResetRequest{Operator: who})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func reset(t *testing.T, in *controltest.Installation, who string) (code string)
 func TestReset_NewInstallation(t *testing.T) {
 	in := controltest.Install(t)
 	first := in.Secret(in.BootstrapCode())
-	made, err := in.Plane.ResetOperator(t.Context(), "")
+	made, err := in.Plane.ResetOperator(t.Context(), control.ResetRequest{})
 	if err != nil || made.Operator != "" || !made.ExpiresAt.IsZero() || !made.Ended {
 		t.Fatalf("%+v, %v", made, err)
 	}
@@ -52,7 +53,7 @@ func TestReset_NewInstallation(t *testing.T) {
 	if _, err := redeem(t, in, first); mezu.CodeOf(err) != mezu.CodeUnauthenticated {
 		t.Errorf("the link of before: %v", err)
 	}
-	if _, err := in.Plane.ResetOperator(t.Context(), "ana@acme.example"); mezu.CodeOf(err) != mezu.CodeNotFound {
+	if _, err := in.Plane.ResetOperator(t.Context(), control.ResetRequest{Operator: "ana@acme.example"}); mezu.CodeOf(err) != mezu.CodeNotFound {
 		t.Errorf("an operator who isn't there: %v", err)
 	}
 	token, err := redeem(t, in, made.Code)
@@ -105,7 +106,7 @@ func TestReset_LetsAnOperatorInAgain(t *testing.T) {
 	removed := reset(t, in, ana.Person)
 	controltest.Call[any](t, op, api.OpDeleteOperator, nil, ana.Person)
 	refused("of somebody who is no operator any more", removed)
-	if _, err := in.Plane.ResetOperator(t.Context(), "ana@acme.example"); mezu.CodeOf(err) != mezu.CodeNotFound {
+	if _, err := in.Plane.ResetOperator(t.Context(), control.ResetRequest{Operator: "ana@acme.example"}); mezu.CodeOf(err) != mezu.CodeNotFound {
 		t.Errorf("for somebody who is no operator: %v", err)
 	}
 	resets, ended := 0, 0
@@ -127,13 +128,60 @@ func TestReset_LetsAnOperatorInAgain(t *testing.T) {
 	in.ScanAudit()
 }
 
+// Somebody else may have what the operator has: a reset with revoke ends all of it at once, and the
+// token that its code gives is none of that, though another control plane's clock be behind.
+func TestReset_Revoke(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	self := controltest.Call[api.Self](t, op, api.OpSelf, nil)
+	_, thief := in.Token(op, map[string]any{"name": "stolen"})
+	made, err := in.Plane.ResetOperator(t.Context(), control.ResetRequest{})
+	if err != nil || made.Revoked {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	in.Secret(made.Code)
+	controltest.Call[api.Self](t, thief, api.OpSelf, nil) // it was only lost
+	in.Write("oauth/person/"+self.ID, access.Families{Families: []access.Family{{ID: "tok_x"}}})
+	in.Clock.Advance(time.Second)
+	before := in.Audited()
+	if made, err = in.Plane.ResetOperator(t.Context(), control.ResetRequest{Revoke: true}); err != nil || !made.Revoked {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	for _, c := range []*api.Client{op, thief} {
+		controltest.Refused(t, mezu.CodeUnauthenticated, c, api.OpSelf, nil)
+	}
+	if left := in.Keys("oauth/person/"); len(left) != 0 {
+		t.Errorf("logins of programs go on: %v", left)
+	}
+	revoked := 0
+	for key, rec := range in.Audited() {
+		if _, known := before[key]; !known && rec.Operation == "reset-operator" && strings.Contains(string(rec.After), `"revoked":true`) {
+			revoked++
+		}
+	}
+	if revoked != 1 {
+		t.Errorf("%d records say so", revoked)
+	}
+	in.Clock.Advance(-10 * time.Second)
+	token, err := redeem(t, in, in.Secret(made.Code))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := in.Client(token, nil)
+	if controltest.Call[api.Self](t, again, api.OpSelf, nil).ID != self.ID {
+		t.Error("somebody else came in")
+	}
+	controltest.Refused(t, mezu.CodeUnauthenticated, thief, api.OpSelf, nil)
+	in.ScanAudit()
+}
+
 // On a store that several processes may have, a reset needs no control plane: it is made beside those
 // that run.
 func TestReset_OnASharedStore(t *testing.T) {
 	in := controltest.InstallWithStore(t)
 	in.Operator()
 	lost := reset(t, in, "")
-	made, err := control.ResetOperator(t.Context(), control.Config{StateDir: in.Dir, Store: in.Driver, Now: in.Clock.Now}, "")
+	made, err := control.ResetOperator(t.Context(), control.Config{StateDir: in.Dir, Store: in.Driver, Now: in.Clock.Now}, control.ResetRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +202,7 @@ func TestReset_AtOnce(t *testing.T) {
 	in.Operator()
 	codes := make([]string, 4)
 	got := controltest.AtOnce(len(codes), func(i int) error {
-		made, err := in.Plane.ResetOperator(t.Context(), "")
+		made, err := in.Plane.ResetOperator(t.Context(), control.ResetRequest{})
 		codes[i] = made.Code
 		return err
 	})

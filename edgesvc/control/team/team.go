@@ -6,6 +6,8 @@
 package team
 
 import (
+	"context"
+
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
@@ -21,6 +23,8 @@ type Config struct {
 	Words Words
 	// Bootstrapped is called after the bootstrap code was redeemed; if nil, nothing is.
 	Bootstrapped func()
+	// EndCredentials plans that nothing lets a person in any more that does now.
+	EndCredentials func(ctx context.Context, ch *record.Change, person string) error
 }
 
 // Team is the operations on persons who run an installation or belong to an organization.

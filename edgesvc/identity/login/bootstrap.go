@@ -9,6 +9,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/identity"
 	"github.com/mezusphere/mezu/edgesvc/identity/account"
 	"github.com/mezusphere/mezu/edgesvc/identity/pages"
+	"github.com/mezusphere/mezu/edgesvc/identity/password"
 )
 
 // linked is the code of a link of the team, as it came with a form. Links of earlier builds
@@ -77,12 +78,13 @@ func (s *Logins) readmitted(v *visit, who *identity.Holder) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.readmit(v, who, func(c *account.Credential) { c.SetPassword(hash, s.records.Stamp()) })
+	return s.readmit(v, who, &hash)
 }
 
-// readmit spends the code of a reset and begins a session, with what else changes of the
-// credential. Of several who use a code at once, one gets in.
-func (s *Logins) readmit(v *visit, who *identity.Holder, with func(*account.Credential)) (reply, error) {
+// readmit spends the code of a reset and begins a session, with a new password if there is one.
+// As with every new password, sessions and logins of programs end that there are, and the owner
+// is told. Of several who use a code at once, one gets in.
+func (s *Logins) readmit(v *visit, who *identity.Holder, hash *password.Hash) (reply, error) {
 	v.method = mezu.MethodLink
 	var b began
 	_, err := s.records.Publish(v.ctx, v.author(who.User.ID), func(ch *record.Change) error {
@@ -93,13 +95,16 @@ func (s *Logins) readmit(v *visit, who *identity.Holder, with func(*account.Cred
 		if err != nil {
 			return err
 		}
-		what := "bootstrap_link"
-		if with != nil {
-			with(&c.Value)
-			what = "password"
+		if hash == nil {
+			ch.Audit(v.at.target(who.User), nil, changed{[]string{"bootstrap_link"}})
+		} else {
+			c.Value.SetPassword(*hash, s.records.Stamp())
+			c.Value.Devices = nil // whoever was there must prove it anew
+			if err := s.passwordChanged(v, ch, *who); err != nil {
+				return err
+			}
 		}
-		ch.Audit(v.at.target(who.User), nil, changed{[]string{what}})
-		b, err = s.begin(v, ch, *who, c, false)
+		b, err = s.begin(v, ch, *who, c, hash != nil)
 		return err
 	})
 	if mezu.CodeOf(err) == mezu.CodeUnauthenticated {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 )
 
@@ -104,7 +106,7 @@ func TestReset_InTheBrowser(t *testing.T) {
 	}
 	reset := func() string {
 		t.Helper()
-		made, err := w.in.Plane.ResetOperator(t.Context(), "")
+		made, err := w.in.Plane.ResetOperator(t.Context(), control.ResetRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,6 +125,8 @@ func TestReset_InTheBrowser(t *testing.T) {
 		t.Errorf("%d", s.status)
 	}
 	const better = "another password for Olga"
+	program := "oauth/" + w.in.Keys("person/")[0]
+	w.in.Write(program, access.Families{Families: []access.Family{{ID: "tok_x"}}})
 	if s := o.post("bootstrap/account", "token", code, "email", "eve@example.com", "password", better); s.status != 303 || !o.loggedIn() || w.operators() != 1 {
 		t.Fatalf("%d %s", s.status, s.body)
 	}
@@ -132,6 +136,10 @@ func TestReset_InTheBrowser(t *testing.T) {
 	if s := w.browser().post("bootstrap/account", "token", code, "password", better); s.status != 410 {
 		t.Errorf("the link works twice: %d", s.status)
 	}
+	// As with every new password, what was there ends.
+	if b.loggedIn() || len(w.in.Keys(program)) != 0 {
+		t.Error("a session or the login of a program goes on")
+	}
 	again := w.browser()
 	if s := again.login("olga@example.com", good); s.status == 303 {
 		t.Error("the old password works")
@@ -139,9 +147,21 @@ func TestReset_InTheBrowser(t *testing.T) {
 	again = w.browser()
 	again.arrives(again.login("olga@example.com", better), "/")
 
+	// Somebody else may know it: until the link is used, nothing lets anybody in.
+	made, err := w.in.Plane.ResetOperator(t.Context(), control.ResetRequest{Revoke: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := w.browser().login("olga@example.com", better); s.status == 303 || again.loggedIn() || o.loggedIn() {
+		t.Error("the password or a session goes on")
+	}
+	if s := o.post("bootstrap/account", "token", w.in.Secret(made.Code), "password", good); s.status != 303 || !o.loggedIn() {
+		t.Errorf("%d %s", s.status, s.body)
+	}
+
 	without := empty(t, false)
 	without.in.OperatorToken()
-	made, err := without.in.Plane.ResetOperator(t.Context(), "")
+	made, err = without.in.Plane.ResetOperator(t.Context(), control.ResetRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +170,23 @@ func TestReset_InTheBrowser(t *testing.T) {
 		t.Errorf("%d %s", s.status, s.body)
 	}
 	without.in.ScanAudit()
+}
+
+// The code of somebody who is no operator any more opens nothing, and nobody is asked for a password.
+func TestReset_NoOperatorAnyMore(t *testing.T) {
+	w := empty(t, false)
+	op := w.in.Operator()
+	w.in.Tenant(op, "acme")
+	_, ana := w.in.Join(op, "acme", "ana@acme.example", mezu.RoleViewer)
+	controltest.Call[mezu.Operator](t, op, api.OpCreateOperator, api.OperatorRequest{Person: ana.Person})
+	made, err := w.in.Plane.ResetOperator(t.Context(), control.ResetRequest{Operator: ana.Person})
+	if err != nil {
+		t.Fatal(err)
+	}
+	controltest.Call[any](t, op, api.OpDeleteOperator, nil, ana.Person)
+	if s := w.browser().post("bootstrap", "token", w.in.Secret(made.Code)); s.status != 410 || s.has("ana@acme.example") {
+		t.Errorf("%d %s", s.status, s.body)
+	}
 }
 
 // invite invites somebody into acme, and gives the code.

@@ -197,6 +197,23 @@ func (t *team) endTokens(ctx context.Context, ch *record.Change, id string) erro
 	return access.EndTokens(ctx, t.records, ch, id)
 }
 
+// EndCredentials plans that nothing lets a person in any more that does now: tokens, logins of
+// programs, sessions, what was mailed, and the password.
+func (s *Logins) EndCredentials(ctx context.Context, ch *record.Change, person string) error {
+	c, err := s.accounts.Credential(ctx, account.Ref{Pool: poolPersons, ID: person})
+	if err != nil {
+		return err
+	}
+	ch.Require(c.Key, c.Revision)
+	if c.Revision != 0 {
+		c.Value.EndAll(s.records.Stamp())
+		c.Value.Password, c.Value.Devices = nil, nil
+		s.accounts.Put(ch, c, c.Value)
+	}
+	access.EndFamilies(ch, person)
+	return access.EndTokens(ctx, s.records, ch, person)
+}
+
 // voidAll ends what programs have of a person.
 func (t *team) voidAll(_ context.Context, ch *record.Change, id string) error {
 	access.EndFamilies(ch, id)
