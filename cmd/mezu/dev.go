@@ -84,7 +84,7 @@ func runDev(ctx, cut context.Context, folders home.Home, o dev.Options, linesLos
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	all := runsOf(folders, r.Profiles)
-	if err := r.claim(all); err != nil {
+	if err := r.claim(ctx, all); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.listed.end()) }()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,11 @@ const (
 	runFile = "run.json"
 	// maxRun bounds that file: addresses and paths.
 	maxRun = 16 << 10
+	// turnFile is locked in runsFolder by the run that looks for the others and chooses what they
+	// have not: of two that start at once, one knows of the other.
+	turnFile = "turn.lock"
+	// turnTime bounds the wait for it. It is had for milliseconds, unless whoever has it hangs.
+	turnTime = 5 * time.Second
 )
 
 // runRecord is what others need to know of a run of "mezu dev".
@@ -67,6 +73,9 @@ func (r runs) alive() (out []runRecord) {
 		return nil
 	}
 	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
 		dir := filepath.Join(r.dir, e.Name())
 		is, readErr := readRun(dir)
 		if readErr != nil && young(e, time.Now()) {
@@ -80,15 +89,28 @@ func (r runs) alive() (out []runRecord) {
 			}
 		case err == nil:
 			if readErr == nil {
-				_ = r.forget(is) // else the profile stays, and leads nowhere
+				_, _ = r.forget(is) // else the profile stays, and leads nowhere
 			}
 			if lock.Close() == nil {
 				_ = os.RemoveAll(dir) // the next run tries again
 			}
 		}
 	}
-	_ = os.Remove(r.dir) // unless there are some
 	return out
+}
+
+// turn waits until no other run chooses. Without a folder nobody is waited for.
+func (r runs) turn(ctx context.Context) (end func()) {
+	if r.dir == "" || atomicfile.EnsureDir(r.dir) != nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTime)
+	defer cancel()
+	lock, err := atomicfile.LockFile(ctx, filepath.Join(r.dir, turnFile))
+	if err != nil {
+		return func() {} // then two may collide, and one of them says so
+	}
+	return func() { _ = lock.Close() }
 }
 
 func readRun(dir string) (is runRecord, err error) {
@@ -99,19 +121,31 @@ func readRun(dir string) (is runRecord, err error) {
 	return is, err
 }
 
-// forget removes the profile of a run that has ended, unless it lives longer or is another's now.
-func (r runs) forget(is runRecord) error {
+// forget removes the profile of a run that has ended, unless it lives longer or is another's now. It
+// reports whether that was the default.
+func (r runs) forget(is runRecord) (wasDefault bool, err error) {
 	if is.Profile == dev.Profile || is.API == "" {
-		return nil
+		return false, nil
 	}
 	p, err := r.profiles.Load(is.Profile)
 	if errors.Is(err, profile.ErrNone) {
-		return nil
+		return false, nil
 	}
 	if err != nil || p.API != is.API || p.Socket != is.Socket {
-		return err
+		return false, err
 	}
-	return r.profiles.Remove(is.Profile)
+	name, err := r.profiles.Default()
+	return name == is.Profile, errors.Join(err, r.profiles.Remove(is.Profile))
+}
+
+// handOver makes the profile of a run that goes on the default.
+func (r runs) handOver() error {
+	for _, is := range r.alive() {
+		if is.API != "" {
+			return r.profiles.SetDefault(is.Profile)
+		}
+	}
+	return nil
 }
 
 // registered is a run in the list of all.
@@ -152,20 +186,23 @@ func (r *registered) update(change func(*runRecord)) {
 	}
 }
 
-// end takes the run off the list, and removes its profile if that ends with it.
+// end takes the run off the list, and removes its profile if that ends with it. Commands that name
+// none find another run then, if there is one.
 func (r *registered) end() error {
-	err := r.forget(r.is)
-	if r.dir == "" {
-		return err
+	wasDefault, err := r.forget(r.is)
+	if r.dir != "" {
+		err = errors.Join(err, r.lock.Close(), os.RemoveAll(r.dir))
 	}
-	err = errors.Join(err, r.lock.Close(), os.RemoveAll(r.dir))
-	_ = os.Remove(r.runs.dir) // unless there are others
+	if wasDefault {
+		err = errors.Join(err, r.handOver())
+	}
 	return err
 }
 
 // claim chooses addresses and profile, and lists the run. If another one is in its way, that is
 // the error, whatever they would have collided about first.
-func (r *devRun) claim(all runs) (err error) {
+func (r *devRun) claim(ctx context.Context, all runs) (err error) {
+	defer all.turn(ctx)()
 	others := all.alive()
 	for _, is := range others {
 		if is.State == r.state {
@@ -188,15 +225,18 @@ func (r *devRun) claim(all runs) (err error) {
 		}
 	}
 	if r.Ephemeral || r.profileName == "" {
-		r.profileName = all.freeProfile(r.port)
+		r.profileName = all.freeProfile(r.port, others)
 	}
 	r.listed = all.register(runRecord{PID: os.Getpid(), URL: "https://" + r.HTTPSAddr, HTTPSAddr: r.HTTPSAddr, APIAddr: r.APIAddr, State: r.state, Profile: r.profileName})
 	return nil
 }
 
 // freeProfile is the name of a profile for a run on a port that nobody has.
-func (r runs) freeProfile(port int) string {
+func (r runs) freeProfile(port int, others []runRecord) string {
 	taken, _ := r.profiles.Names() // what can't be read can't be written either, which is said then
+	for _, is := range others {
+		taken = append(taken, is.Profile) // which it may not have written yet
+	}
 	first := dev.Profile + "-" + strconv.Itoa(port)
 	name := first
 	for n := 2; slices.Contains(taken, name); n++ {
@@ -208,21 +248,27 @@ func (r runs) freeProfile(port int) string {
 // address is the one to listen on: that which was asked for, or, where another one does as well,
 // one with a free port.
 func (r *devRun) address(flag, asked string, anyPort bool, others []runRecord) (string, error) {
+	host, port, err := net.SplitHostPort(asked)
+	if err != nil {
+		return "", err
+	}
 	l, err := net.Listen("tcp", asked)
 	if err == nil {
-		return asked, l.Close()
+		err = l.Close()
 	}
-	host, port, splitErr := net.SplitHostPort(asked)
-	if splitErr != nil {
-		return "", splitErr
-	}
-	if anyPort {
-		return net.JoinHostPort(host, "0"), nil
-	}
-	for _, is := range others {
-		if port == portOf(is.HTTPSAddr) || port == portOf(is.APIAddr) {
-			return "", r.runsAlready(is)
+	other := slices.IndexFunc(others, func(is runRecord) bool {
+		if err != nil {
+			return port == portOf(is.HTTPSAddr) || port == portOf(is.APIAddr)
 		}
+		return asked == is.HTTPSAddr || asked == is.APIAddr // where it will listen in a moment
+	})
+	switch {
+	case err == nil && (other < 0 || port == "0"):
+		return asked, nil
+	case anyPort:
+		return net.JoinHostPort(host, "0"), nil
+	case other >= 0:
+		return "", r.runsAlready(others[other])
 	}
 	return "", &mezu.Error{Code: mezu.CodeUnavailable, Field: flag, Detail: fmt.Sprintf("can't listen on %s: %v", asked, err),
 		Hint: "stop what uses the port, choose another with --" + flag + ", or " + r.ephemerally(), Cause: err}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mezusphere/mezu/cli/dev"
 	"github.com/mezusphere/mezu/cli/home"
 	"github.com/mezusphere/mezu/cli/profile"
 )
@@ -85,6 +86,89 @@ func TestDevPort(t *testing.T) {
 	}
 }
 
+// TestDevAtOnce: of runs that start in the same moment, each finds what no other one has chosen, though
+// none listens yet. One that may take nothing else says which one is in its way.
+func TestDevAtOnce(t *testing.T) {
+	var asked [2]string
+	for i := range asked {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked[i] = l.Addr().String()
+		l.Close()
+	}
+	dir := t.TempDir()
+	all := runsOf(home.Home{State: filepath.Join(dir, "state")}, profile.Store{Dir: filepath.Join(dir, "config")})
+	claim := func(state string, ephemeral bool) (*devRun, error) {
+		r := &devRun{state: state, Options: dev.Options{HTTPSAddr: asked[0], APIAddr: asked[1], Ephemeral: ephemeral, AnyHTTPS: ephemeral, AnyAPI: ephemeral}}
+		return r, r.claim(t.Context(), all)
+	}
+	const runs = 8
+	claimed := make(chan *devRun, runs)
+	for i := range runs {
+		go func() {
+			r, err := claim(fmt.Sprint(i), true)
+			if err != nil {
+				t.Error(err)
+			}
+			claimed <- r
+		}()
+	}
+	var profiles, https []string
+	asIs := 0
+	for range runs {
+		r := <-claimed
+		defer r.listed.end()
+		profiles, https = append(profiles, r.profileName), append(https, r.HTTPSAddr)
+		if r.APIAddr == asked[1] {
+			asIs++
+		}
+	}
+	if asIs != 1 || !slices.Contains(https, asked[0]) {
+		t.Errorf("%d have what was asked for; %q", asIs, https)
+	}
+	for _, all := range [][]string{profiles, https} {
+		slices.Sort(all)
+		if len(slices.Compact(all)) != runs {
+			t.Errorf("two have the same of %q", all)
+		}
+	}
+	if _, err := claim("another", false); err == nil || !strings.HasPrefix(err.Error(), "mezu dev runs already here: https://127.0.0.1:") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRuns_Default: when a run ends whose profile is the default, that of another run is: commands
+// that name none find it.
+func TestRuns_Default(t *testing.T) {
+	dir := t.TempDir()
+	all := runsOf(home.Home{State: filepath.Join(dir, "state")}, profile.Store{Dir: filepath.Join(dir, "config")})
+	begin := func(name, api string) *registered {
+		t.Helper()
+		if err := all.profiles.Save(name, profile.Profile{API: api, Socket: "/s"}, profile.Credential{Token: "mezu_x"}); err != nil {
+			t.Fatal(err)
+		}
+		return all.register(runRecord{Profile: name, API: api, Socket: "/s"})
+	}
+	ends := func(r *registered, want string) {
+		t.Helper()
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		if got, err := all.profiles.Default(); got != want || err != nil {
+			t.Errorf("the default is %q, %v, want %q", got, err, want)
+		}
+	}
+	first, second, third := begin("dev-1", "https://127.0.0.1:1"), begin("dev", "https://127.0.0.1:2"), begin("dev-3", "https://127.0.0.1:3")
+	if err := all.profiles.SetDefault("dev-1"); err != nil {
+		t.Fatal(err)
+	}
+	ends(third, "dev-1")
+	ends(first, "dev")
+	ends(second, "dev") // which stays
+}
+
 // TestRuns_Killed: what a killed run left is removed: the profile that was to end with it, but none
 // that is another's.
 func TestRuns_Killed(t *testing.T) {
@@ -135,7 +219,7 @@ func TestRuns_Killed(t *testing.T) {
 	if name, err := all.profiles.Default(); name != "" || err != nil {
 		t.Errorf("default %q, %v", name, err)
 	}
-	if name := all.freeProfile(9000); name != "dev-9000-2" {
+	if name := all.freeProfile(9000, nil); name != "dev-9000-2" {
 		t.Error(name)
 	}
 	if err := running.end(); err != nil {
