@@ -410,7 +410,10 @@ func (g *Warpgate) settings(client *enrol.Client) state.Registration {
 // forwarding is the configuration of the server, under the identity of now.
 func (g *Warpgate) forwarding() forward.Config {
 	c := forward.Config{Table: g.state.Table, Serves: g.state.Serves, Domain: g.state.Domain, Assert: g.state.Assert, Now: g.now, Log: g.log,
-		Warpgate: g.state.Identity().ID, Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed, Recorder: g.cfg.Recorder, Underway: g.underway, Unreached: g.unreached.note}
+		Warpgate: g.state.Identity().ID, Panicked: func() { g.counters.panics.Add(1) }, Failed: g.counters.failed, Recorder: g.cfg.Recorder, Underway: g.underway}
+	if g.cfg.SameMachine { // a person looks on
+		c.Unreached = g.unreached.note
+	}
 	switch {
 	case g.cfg.Requests != nil:
 		c.Requests = g.cfg.Requests

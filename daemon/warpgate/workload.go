@@ -28,7 +28,9 @@ func (g *Warpgate) watchWorkloads(ctx context.Context) {
 		if targets.Upstream.Address != "" {
 			watching, stop := context.WithCancel(ctx)
 			unhook := context.AfterFunc(replaced, stop)
-			g.watchWorkload(watching, targets.Upstream, false)
+			if g.unreached.begin(targets.Upstream) {
+				g.watchWorkload(watching, targets.Upstream, false)
+			}
 			unhook()
 			stop()
 		}
@@ -41,11 +43,8 @@ func (g *Warpgate) watchWorkloads(ctx context.Context) {
 
 // watchWorkload says once that nothing answers at the upstream, and once that something
 // does; then it returns. It only informs: requests are tried whatever it finds. missed says that
-// a request has found nothing there.
+// a request has found nothing there. The caller has begun it.
 func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream, missed bool) {
-	if !g.unreached.begin(u) {
-		return // it is watched already
-	}
 	defer g.unreached.end(u)
 	for said := missed; ; {
 		conn, err := forward.Dial(ctx, &net.Dialer{}, u, probeTimeout)
@@ -85,7 +84,7 @@ const maxUnreached = 16
 
 // unreached are the workloads that are watched.
 type unreached struct {
-	noted chan mezu.Upstream
+	noted chan mezu.Upstream // those that requests have begun
 	mu    *sync.Mutex
 	of    map[mezu.Upstream]bool
 }
@@ -94,25 +93,18 @@ func newUnreached() unreached {
 	return unreached{noted: make(chan mezu.Upstream, maxUnreached), mu: &sync.Mutex{}, of: map[mezu.Upstream]bool{}}
 }
 
-// note is told that a request found nothing. It doesn't wait.
+// note is told that a request found nothing. It doesn't wait: there is room for all that it begins.
 func (u unreached) note(at mezu.Upstream) {
-	u.mu.Lock()
-	watched := u.of[at] || len(u.of) >= maxUnreached
-	u.mu.Unlock()
-	if watched {
-		return
-	}
-	select {
-	case u.noted <- at:
-	default: // the next request notes it
+	if u.begin(at) {
+		u.noted <- at
 	}
 }
 
-// begin reports whether nobody watches a workload yet.
+// begin reports whether a workload is to be watched: nobody does yet, nor so many others.
 func (u unreached) begin(at mezu.Upstream) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.of[at] {
+	if u.of[at] || len(u.of) >= maxUnreached {
 		return false
 	}
 	u.of[at] = true
@@ -125,16 +117,14 @@ func (u unreached) end(at mezu.Upstream) {
 	delete(u.of, at)
 }
 
-// watchUnreached watches what requests did not reach, where a person looks on.
+// watchUnreached watches what requests did not reach.
 func (g *Warpgate) watchUnreached(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	for {
 		select {
 		case u := <-g.unreached.noted:
-			if g.cfg.SameMachine {
-				watching.Go(func() { g.watchWorkload(ctx, u, true) })
-			}
+			watching.Go(func() { g.watchWorkload(ctx, u, true) })
 		case <-ctx.Done():
 			return
 		}
