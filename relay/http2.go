@@ -69,6 +69,7 @@ func CanonicalHTTP(in *http.Request, req *Request, text *Text) error {
 	}
 	var err error
 	if req.Path, err = mezu.CanonicalPath(path); err != nil {
+		req.Spoilt = path
 		return err
 	}
 	if hosts := in.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != in.Host {

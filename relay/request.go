@@ -19,6 +19,9 @@ type Request struct {
 	// same with a port that isn't the scheme's, which the workload sees.
 	Host, Authority string
 	Path            mezu.Path
+	// Spoilt is the path as it came of a request that is refused because it has no canonical form;
+	// nothing may be judged by it.
+	Spoilt string
 	// Query is the raw query with its question mark, or empty.
 	Query string
 	// Fields are the end-to-end fields, without Host, framing, hop-by-hop and
@@ -73,6 +76,7 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 		}
 	}
 	if req.Path, err = mezu.CanonicalPath(string(path)); err != nil {
+		req.Spoilt = string(path)
 		return err
 	}
 	if err := names.take(h.host); err != nil {

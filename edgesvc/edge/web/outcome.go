@@ -46,7 +46,7 @@ func (x *exchange) unserved() mezu.Event {
 	if x.Request.ID == "" {
 		x.Request.ID = relay.NewRequestID() // the head was refused before one was made
 	}
-	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: x.Request.ID, Method: x.Request.Method, Host: cmp.Or(x.Request.Host, x.visit.host), Path: x.Request.Path.Path,
+	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: x.Request.ID, Method: x.Request.Method, Host: cmp.Or(x.Request.Host, x.visit.host), Path: cmp.Or(x.Request.Path.Path, x.Request.Spoilt),
 		Upgrade: x.Request.Upgrade, Status: o.Status, Code: cmp.Or(o.Refusal, x.because), Cause: o.Cause, Message: x.detail,
 		DurationMS: millis(o.Took), BytesIn: o.BytesIn, BytesOut: o.BytesOut}
 	if x.Client.IsValid() {
