@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -319,21 +320,57 @@ func startOne(ctx context.Context, h *hosted, t mezu.Tunnel) error {
 }
 
 func stopOne(ctx context.Context, h *hosted, t mezu.Tunnel) error {
-	lines := show.Lines{Streams: h.Streams}
-	lines.Closing(t.Stats.InFlight, local.DrainTimeout)
-	t, err := h.client.Stop(ctx, t.ID, local.Drain{})
-	if err == nil {
-		h.Signf(terminal.Good, "stopped %s: %s requests, %s answered 5xx", terminal.Clean(t.Name), show.Count(t.Stats.Requests), show.Count(t.Stats.Failed))
+	err := h.draining(ctx, t.ID, func(ctx context.Context) (err error) {
+		t, err = h.client.Stop(ctx, t.ID, local.Drain{})
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	h.Signf(terminal.Good, "stopped %s: %s requests, %s answered 5xx", terminal.Clean(t.Name), show.Count(t.Stats.Requests), show.Count(t.Stats.Failed))
+	return ctx.Err()
 }
 
 func removeOne(ctx context.Context, h *hosted, t mezu.Tunnel) error {
-	if err := h.client.Remove(ctx, t.ID); err != nil {
+	if err := h.draining(ctx, t.ID, func(ctx context.Context) error { return h.client.Remove(ctx, t.ID) }); err != nil {
 		return err
 	}
 	h.Signf(terminal.Good, "removed %s; its environment and address stay (mezu environments delete %s)", terminal.Clean(t.Name), terminal.Clean(t.Environment))
-	return nil
+	return ctx.Err()
+}
+
+// draining ends a tunnel by a call, and says what that waits for. It is cut when ctx ends.
+func (h *hosted) draining(ctx context.Context, id string, call func(context.Context) error) error {
+	going, end := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer end()
+	if events, err := h.client.Events(going, ""); err == nil { // else nothing is said
+		beside.Go(func() { h.says(events, id) })
+	}
+	beside.Go(func() {
+		select {
+		case <-ctx.Done():
+			_, _ = h.client.Stop(going, id, local.DrainFor(0)) // its error is that of the call
+		case <-going.Done():
+		}
+	})
+	return call(going)
+}
+
+// says shows what the end of a tunnel waits for.
+func (h *hosted) says(events *local.Stream, id string) {
+	defer events.Close()
+	lines := show.Lines{Streams: h.Streams, CutsAtOnce: true}
+	for {
+		e, err := events.Next()
+		if err != nil {
+			return
+		}
+		if e.Event.Event == local.EventStopping && e.TunnelID == id {
+			lines.Event(e)
+		}
+	}
 }
 
 func openOne(_ context.Context, h *hosted, t mezu.Tunnel) error {

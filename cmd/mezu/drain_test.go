@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/exit"
 )
 
 // lasting is a workload as a development server is: with a WebSocket, a stream of events, and an
@@ -157,4 +158,22 @@ func TestTunnelSaysWhatItWaitsFor(t *testing.T) {
 	if n := strings.Count(h.out.String(), "shutdown"); n != 2 {
 		t.Errorf("%d requests have a cause:\n%s", n, h.out)
 	}
+
+	// So does mezu tunnel stop, and Ctrl-C cuts all of it there.
+	l = newLasting(t)
+	out, _ := p.do("tunnel", l.address, "--detach")
+	url = strings.TrimSpace(out)
+	p.becomes(url, http.StatusOK)
+	l.begin(client, url)
+	name := strings.TrimPrefix(strings.SplitN(url, "-dev.localhost", 2)[0], "https://shop-")
+	h = p.hold("tunnel", "stop", name)
+	h.said(h.talk, `stopping: 3 requests under way \(GET /ws, .* s\)\. Ctrl-C cuts them\.\n`)
+	if code := h.stop(); code != exit.Interrupted || !strings.Contains(h.talk.String(), "stopped shop/"+name+": ") {
+		t.Errorf("stopped with %d: %s", code, h.talk)
+	}
+	if got := <-l.answer; got == "done" {
+		t.Error("the slow request was not cut")
+	}
+	close(l.slow)
+	client.CloseIdleConnections()
 }

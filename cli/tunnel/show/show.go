@@ -25,6 +25,8 @@ type Lines struct {
 	JSON bool
 	// Several says that there are several tunnels, whose lines say which they are of.
 	Several bool
+	// CutsAtOnce says that the first Ctrl-C cuts what the end of a tunnel waits for: none began it.
+	CutsAtOnce bool
 	// Name is the tunnel that an error of the whole run is about, if there is one only.
 	Name string
 	// Now is the clock; if nil, time.Now.
@@ -409,29 +411,22 @@ func (l *Lines) Close() {
 	l.pending = nil
 }
 
-// Closing says that tunnels close, and what is still in flight.
-func (l *Lines) Closing(inFlight int, within time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.JSON || inFlight == 0 {
-		return
-	}
-	l.Sayf("closing: %s in flight, %d s at most; Ctrl-C again cuts them", plural(uint64(inFlight), "request", "requests"), int(within.Seconds()))
-}
-
 // stopping says what the end of a tunnel waits for.
 func (l *Lines) stopping(e local.Event) {
 	if l.JSON {
 		return
 	}
-	name, them := "", "them"
+	name, again, them := "", " again", "them"
 	if l.Several {
 		name = " " + terminal.Clean(e.Tunnel)
 	}
 	if strings.HasPrefix(e.Message, "1 ") {
 		them = "it"
 	}
-	l.Sayf("stopping%s: %s. Ctrl-C again cuts %s.", name, terminal.Clean(e.Message), them)
+	if l.CutsAtOnce {
+		again = ""
+	}
+	l.Sayf("stopping%s: %s. Ctrl-C%s cuts %s.", name, terminal.Clean(e.Message), again, them)
 }
 
 // Closed says what a run came to.

@@ -164,12 +164,10 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestClosing(t *testing.T) {
+func TestClosed(t *testing.T) {
 	l, _, talk := lines(0)
-	l.Closing(0, 10*time.Second)
-	l.Closing(2, 10*time.Second)
 	l.Closed("shop/dev-ada", 252*time.Second, mezu.TunnelStats{Requests: 1204, Failed: 3})
-	if want := "closing: 2 requests in flight, 10 s at most; Ctrl-C again cuts them\nclosed after 4 m 12 s: 1,204 requests, 3 answered 5xx\n"; talk.String() != want {
+	if want := "closed after 4 m 12 s: 1,204 requests, 3 answered 5xx\n"; talk.String() != want {
 		t.Errorf("%s", talk)
 	}
 }
@@ -187,6 +185,12 @@ func TestStopping(t *testing.T) {
 	l.Event(local.Event{Event: mezu.Event{Event: local.EventStopping, Message: "2 requests under way (a; b)"}})
 	if !strings.HasSuffix(talk.String(), "cuts them.\n") {
 		t.Errorf("%s", talk)
+	}
+	talk.Reset()
+	l.CutsAtOnce = true
+	l.Event(local.Event{Event: mezu.Event{Event: local.EventStopping, Message: "1 request under way (a)"}})
+	if want := "stopping: 1 request under way (a). Ctrl-C cuts it.\n"; talk.String() != want {
+		t.Errorf("%q, want %q", talk, want)
 	}
 	cut := request(200, "/events", "", 41_000, 1200)
 	cut.Cause = mezu.CauseShutdown
