@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +19,17 @@ import (
 
 // interrupted is the exit code after a second signal.
 const interrupted = 130
+
+// saysWhatItWaitsFor waits until the log of a program that ends names the three requests under way.
+func (p *process) saysWhatItWaitsFor() {
+	p.t.Helper()
+	eventually(p.t, "the log to say what is waited for", func() error {
+		if log := p.log.String(); !strings.Contains(log, ` waiting_for="3 requests under way (`) || !strings.Contains(log, `hint="another signal cuts them"`) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+}
 
 // TestDrainWarpgate: the first SIGTERM lets requests under way end and takes no
 // new ones, the second cuts.
@@ -32,6 +44,7 @@ func TestDrainWarpgate(t *testing.T) {
 	g.station.holds(t, 2)
 	g.signal(syscall.SIGTERM)
 	unready(t, g.health)
+	g.saysWhatItWaitsFor()
 	eventually(t, "the edge to send nothing new", func() error { return e.answers(client, "/", mezu.CodeNoWarpgate) })
 	stream.goesOn(t)
 	g.station.holds(t, 2)
@@ -100,6 +113,7 @@ func TestDrainEdge(t *testing.T) {
 	})
 	e.signal(syscall.SIGTERM)
 	unready(t, e.admin)
+	e.saysWhatItWaitsFor()
 	if _, err := idleReader.ReadByte(); err != io.EOF {
 		t.Errorf("the idle connection ended with %v, want EOF", err)
 	}

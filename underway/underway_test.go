@@ -85,6 +85,17 @@ func TestCutStreams(t *testing.T) {
 	}
 }
 
+// TestAllocatesNothing: each request is begun and ended, whether somebody asks for it or not.
+func TestAllocatesNothing(t *testing.T) {
+	s := &Set{}
+	var r Request
+	s.Init(&r, func() {})
+	now := time.Now()
+	if n := testing.AllocsPerRun(100, func() { r.Begin("GET", "/", now); r.Stream(); r.End() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestConcurrently: requests begin and end while others are cut and named.
 func TestConcurrently(t *testing.T) {
 	s := &Set{}
