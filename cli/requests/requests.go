@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -253,7 +254,7 @@ func (o *command) runClear(ctx context.Context, filter string, yes bool) error {
 	}
 	defer c.Close()
 	if !yes {
-		if err := o.Confirm(ctx, "Remove "+what+", but no pinned ones?", "removed"); err != nil {
+		if err := o.confirmClear(ctx, c, filter); err != nil {
 			return err
 		}
 	}
@@ -266,6 +267,23 @@ func (o *command) runClear(ctx context.Context, filter string, yes bool) error {
 	}
 	o.Signf(terminal.Good, "removed %s", counted(cleared.Removed, "request", "requests"))
 	return nil
+}
+
+// confirmClear asks whether so many requests are to go; if there are none, nothing.
+func (o *command) confirmClear(ctx context.Context, c *local.Client, filter string) error {
+	items, _, err := page(ctx, c, local.RequestsQuery{Filter: filter}, mezu.MaxExchanges)
+	if err != nil {
+		return err
+	}
+	items = slices.DeleteFunc(items, func(e mezu.Exchange) bool { return e.Pinned })
+	if len(items) == 0 {
+		return nil
+	}
+	what := counted(len(items), "request", "requests")
+	if filter != "" {
+		what += " (" + terminal.Clean(filter) + ")"
+	}
+	return o.Confirm(ctx, "Remove "+what+", but no pinned ones?", "removed")
 }
 
 // web is "mezu requests web".

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/local"
 )
 
@@ -267,6 +268,17 @@ func TestRequests(t *testing.T) {
 		out, _ := p.do("requests", "har", e.ID)
 		if !json.Valid([]byte(out)) || len(out) >= len(text) {
 			t.Errorf("%s", out)
+		}
+		asked := func(typed string, args ...string) (int, string) {
+			var talk bytes.Buffer
+			code := run(t.Context(), append([]string{"requests", "clear"}, args...), p.getenv, terminal.Streams{In: strings.NewReader(typed), Out: io.Discard, Err: &talk, InTerminal: true, ErrTerminal: true, ColorOff: true})
+			return code, talk.String()
+		}
+		if code, talk := asked("n\n", "--filter", "path:/followed*"); code != 2 || !regexp.MustCompile(`^Remove [1-9]\d* requests? \(path:/followed\*\), but no pinned ones\? \[y/N\] mezu: nothing was removed\n$`).MatchString(talk) {
+			t.Errorf("code %d, %s", code, talk)
+		}
+		if code, talk := asked("", "--filter", "path:/nothing-there"); code != 0 || strings.Contains(talk, "y/N") {
+			t.Errorf("code %d, %s", code, talk)
 		}
 		p.do("requests", "clear", "--filter", "path:/followed*", "--yes")
 		p.kept("path:/followed", 0)
