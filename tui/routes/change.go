@@ -103,14 +103,14 @@ func (p *proposed) Footer(*screen.Context) keymap.Map {
 }
 
 // Key takes a key.
-func (p *proposed) Key(_ *screen.Context, k tea.KeyMsg) tea.Cmd {
+func (p *proposed) Key(c *screen.Context, k tea.KeyMsg) tea.Cmd {
 	switch k.String() {
 	case "esc", "q", "n":
 		return screen.Cmd(screen.Close{})
 	case "up", "k":
 		p.top = max(0, p.top-1)
 	case "down", "j":
-		p.top++ // View knows where the end is
+		p.top = min(p.top+1, max(0, len(p.lines(width(c.Width)))-1))
 	case "enter", "y":
 		if p.warned() {
 			return screen.Cmd(screen.Close{})
@@ -138,21 +138,33 @@ func (p *proposed) Take(_ *screen.Context, msg tea.Msg) tea.Cmd {
 	return nil
 }
 
+// width is that of its panel on a screen that is w wide.
+func width(w int) int { return min(100, w-2) }
+
+// lines are what its panel has to show, in one that is wide.
+func (p *proposed) lines(wide int) []string {
+	if !p.warned() {
+		return p.proposal.Lines()
+	}
+	var out []string
+	for _, text := range p.warnings {
+		out = append(out, look.Wrap(look.Text(text), wide-2)...)
+	}
+	return out
+}
+
 // View draws it over the screen.
 func (p *proposed) View(c *screen.Context, under []string, w, h int) []string {
 	t := c.Theme
-	wide := min(100, w-2)
+	wide := width(w)
 	panel := look.Panel{Title: "What applying it changes", Right: "nothing is changed yet", Focused: true}
-	lines := p.proposal.Lines()
 	if p.warned() {
-		panel.Title, panel.Right, lines = "Applied, and this is to be known", "", nil
-		for _, text := range p.warnings {
-			lines = append(lines, look.Wrap(look.Text(text), wide-2)...)
-		}
+		panel.Title, panel.Right = "Applied, and this is to be known", ""
 	}
-	p.top = min(p.top, max(0, len(lines)-1))
+	lines := p.lines(wide)
 	var out []string
-	for _, l := range lines[p.top:] {
+	// A terminal that grew wider leaves fewer lines than were gone past.
+	for _, l := range lines[min(p.top, max(0, len(lines)-1)):] {
 		tone := look.Plain
 		switch {
 		case p.warned():
