@@ -28,9 +28,10 @@ const (
 	runFile = "run.json"
 	// maxRun bounds that file: addresses and paths.
 	maxRun = 16 << 10
-	// turnFile is locked in runsFolder by the run that looks for the others and chooses what they
-	// have not: of two that start at once, one knows of the other.
-	turnFile = "turn.lock"
+	// turnFile is locked, in the folder of profiles, by the run that looks for the others and chooses
+	// what they have not: of two that start at once, one knows of the other. It stays there, as
+	// runsFolder does not.
+	turnFile = ".dev.lock"
 	// turnTime bounds the wait for it. It is had for milliseconds, unless whoever has it hangs.
 	turnTime = 5 * time.Second
 )
@@ -73,9 +74,6 @@ func (r runs) alive() (out []runRecord) {
 		return nil
 	}
 	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
 		dir := filepath.Join(r.dir, e.Name())
 		is, readErr := readRun(dir)
 		if readErr != nil && young(e, time.Now()) {
@@ -96,17 +94,18 @@ func (r runs) alive() (out []runRecord) {
 			}
 		}
 	}
+	_ = os.Remove(r.dir) // unless there are some
 	return out
 }
 
 // turn waits until no other run chooses. Without a folder nobody is waited for.
 func (r runs) turn(ctx context.Context) (end func()) {
-	if r.dir == "" || atomicfile.EnsureDir(r.dir) != nil {
+	if r.dir == "" || r.profiles.Dir == "" || atomicfile.EnsureDir(r.profiles.Dir) != nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithTimeout(ctx, turnTime)
 	defer cancel()
-	lock, err := atomicfile.LockFile(ctx, filepath.Join(r.dir, turnFile))
+	lock, err := atomicfile.LockFile(ctx, filepath.Join(r.profiles.Dir, turnFile))
 	if err != nil {
 		return func() {} // then two may collide, and one of them says so
 	}
@@ -191,7 +190,9 @@ func (r *registered) update(change func(*runRecord)) {
 func (r *registered) end() error {
 	wasDefault, err := r.forget(r.is)
 	if r.dir != "" {
+		defer r.turn(context.Background())() // none makes its folder while that of all is removed
 		err = errors.Join(err, r.lock.Close(), os.RemoveAll(r.dir))
+		_ = os.Remove(r.runs.dir) // unless there are others
 	}
 	if wasDefault {
 		err = errors.Join(err, r.handOver())
