@@ -16,6 +16,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/control/access"
+	"github.com/mezusphere/mezu/edgesvc/control/record"
 )
 
 // form is what a schema describes: one type has up to three of them.
@@ -194,6 +195,8 @@ func (s *Schemas) field(f field, form form) *huma.Schema {
 		return oneOf(huma.TypeString, access.Member, access.Operator, access.ServiceAccount)
 	case f.owner == typeOf[api.EdgePageRequest]() && f.name == "method":
 		return oneOf(huma.TypeString, api.PageMethods()...)
+	case f.owner == typeOf[mezu.AuditTarget]() && f.name == "kind":
+		return oneOf(huma.TypeString, record.Kinds()...)
 	case f.owner == typeOf[mezu.Redirect]() && f.name == "status":
 		return oneOf(huma.TypeInteger, mezu.RedirectStatuses()...)
 	}

@@ -32,6 +32,14 @@ const (
 	KindBackup         = "backup"
 )
 
+// Kinds are all of them.
+func Kinds() []string {
+	return []string{
+		KindOrganization, KindProject, KindEnvironment, KindDirectory, KindUser, KindRoute, KindRoutes, KindServiceAccount, KindWarpgate, KindEdge, KindMember,
+		KindInvitation, KindOperator, KindPerson, KindToken, KindJoinToken, KindEnrolmentToken, KindKeys, KindCertificate, KindBootstrapCode, KindBackup,
+	}
+}
+
 // Author is on whose behalf a change is made: a caller's, in an operation, which
 // leaves exactly one audit record, or the control plane's own, which leaves none. The
 // zero value may change nothing.

@@ -3,6 +3,9 @@ package rest
 import (
 	"bytes"
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -282,6 +285,20 @@ func TestOpenAPI_Described(t *testing.T) {
 		if got := r.doc.Schemas().Map()[of].Properties[field].Enum; !slices.Equal(got, want) {
 			t.Errorf("%s is one of %v", at, got)
 		}
+	}
+	source, err := parser.ParseFile(token.NewFileSet(), "../record/audit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []any
+	ast.Inspect(source, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Kind") {
+			kinds = append(kinds, strings.Trim(v.Values[0].(*ast.BasicLit).Value, `"`))
+		}
+		return true
+	})
+	if got := r.doc.Schemas().Map()["AuditTarget"].Properties["kind"].Enum; len(kinds) < 20 || !slices.Equal(got, kinds) {
+		t.Errorf("what is audited is one of %v, and not of %v", kinds, got)
 	}
 	input := r.doc.Schemas().Map()["ProjectInput"]
 	if got := slices.Sorted(maps.Keys(input.Properties)); !slices.Equal(got, []string{"display_name", "name", "roles"}) || !slices.Equal(input.Required, []string{"name"}) {
