@@ -106,11 +106,8 @@ func (r *Replica) Await(ctx context.Context) error {
 	}
 }
 
-// Ready reports whether what is here can be served: it is in step with the control plane, or
-// it is what an earlier process had and the control plane can't be reached now.
-func (r *Replica) Ready() bool { return r.Unready() == "" }
-
-// Unready says why what is here can't be served, or nothing.
+// Unready says why what is here can't be served, or nothing: it is in step with the control plane,
+// or it is what an earlier process had and the control plane can't be reached now.
 func (r *Replica) Unready() string {
 	switch away := r.catchUp.isAway.Load(); {
 	case r.catchUp.compared.Load() || away && r.catchUp.had:
