@@ -316,6 +316,14 @@ func startOne(ctx context.Context, h *hosted, t mezu.Tunnel) error {
 		}
 	}
 	h.Signf(terminal.Good, "started %s", terminal.Clean(t.Name))
+	return h.address(t)
+}
+
+// address writes where a tunnel is reached, or all of it for scripts.
+func (h *hosted) address(t mezu.Tunnel) error {
+	if h.Flags.Output != terminal.Table {
+		return h.WriteValue(h.Flags.Output, t)
+	}
 	return h.Printf("%s\n", terminal.Clean(t.URL))
 }
 
@@ -377,7 +385,7 @@ func openOne(_ context.Context, h *hosted, t mezu.Tunnel) error {
 	if t.URL == "" {
 		return &mezu.Error{Code: mezu.CodeUnavailable, Detail: terminal.Clean(t.Name) + " has no address yet", Hint: "mezu tunnel show " + terminal.Clean(t.Name)}
 	}
-	if err := h.Printf("%s\n", terminal.Clean(t.URL)); err != nil {
+	if err := h.address(t); err != nil {
 		return err
 	}
 	return browse(h.Config, t.URL)

@@ -244,6 +244,10 @@ func TestTunnel(t *testing.T) {
 			t.Errorf("%q %q", out, talk)
 		}
 		p.becomes(address, 200)
+		p.do("tunnel", "stop", name)
+		if out, _ := p.do("tunnel", "start", name, "--jq", ".name, .url"); out != "shop/"+name+"\n"+address+"\n" {
+			t.Errorf("%q", out)
+		}
 		if _, talk := p.do("tunnel", "rm", name); !strings.HasPrefix(talk, "✓ removed shop/"+name) {
 			t.Errorf("%q", talk)
 		}
