@@ -59,10 +59,20 @@ func (f *Families) Find(id string, now time.Time) int {
 // nothing from then on.
 func EndFamilies(ch *record.Change, person string) { ch.Drop(KeyFamilies(person)) }
 
-// RequireToken makes a change depend on the caller's token as it is, and on the login that it
-// is of.
+// RequireToken makes a change depend on the caller's token as it is, on the login that it is of,
+// and on that it was not ended with all others of its person.
 func (s *Access) RequireToken(ctx context.Context, ch *record.Change, c Caller) error {
 	ch.Require(c.Token.Key, c.Token.Revision)
+	if c.Token.Value.Person != "" {
+		who, err := record.Get[Person](ctx, s.records, KeyPerson(c.Token.Value.Person))
+		if err == nil && c.Token.Value.void(who.Value) {
+			err = voided("log in again")
+		}
+		if err != nil {
+			return err
+		}
+		ch.Require(who.Key, who.Revision)
+	}
 	all, err := s.familiesOf(ctx, c.Token.Value)
 	if all.Revision != 0 {
 		ch.Require(all.Key, all.Revision)

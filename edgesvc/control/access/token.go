@@ -128,8 +128,8 @@ func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 			if err != nil {
 				return Caller{}, err
 			}
-			if t.Value.CreatedAt.Before(who.TokensSince) {
-				return Caller{}, Unauthenticated("this token ended when its holder's password was reset", k.hint)
+			if t.Value.void(who) {
+				return Caller{}, voided(k.hint)
 			}
 			c.ID, c.Operator, c.Permissions = who.ID, who.Operator, t.Value.Permissions
 		}
@@ -138,13 +138,36 @@ func (s *Access) bearer(ctx context.Context, secret string) (Caller, error) {
 	return Caller{}, Unauthenticated("this is no token of a kind that opens anything here", "check that the whole token was copied")
 }
 
-// EndTokens plans that all tokens that a person has now are void.
+// void reports whether the token ended with all that its person had.
+func (t Token) void(of Person) bool { return t.CreatedAt.Before(of.TokensSince) }
+
+func voided(hint string) error {
+	return Unauthenticated("this token ended when its holder's password was reset", hint)
+}
+
+// EndTokens plans that all tokens that a person has now are void, also those by the clock of
+// another control plane, which may be ahead. Whoever makes one meanwhile changes the count of
+// tokens, so that this change sees it, or loses.
 func EndTokens(ctx context.Context, r *record.Records, ch *record.Change, person string) error {
+	count, err := record.Optional[record.Children](ctx, r, record.KeyChildren(person))
+	if err != nil {
+		return err
+	}
+	ch.Require(count.Key, count.Revision)
 	who, err := record.Get[Person](ctx, r, KeyPerson(person))
 	if err != nil {
 		return err
 	}
-	who.Value.TokensSince = r.Stamp()
+	last := r.Stamp()
+	err = record.Each(ctx, r, TokensOf(person), func(entry record.Record[string]) error {
+		t, err := record.Optional[Token](ctx, r, entry.Value)
+		last = record.Latest(last, t.Value.CreatedAt)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	who.Value.TokensSince = last.Add(time.Millisecond) // the grain of what they are judged by
 	ch.Update(who.Key, who.Revision, who.Value)
 	return nil
 }
@@ -159,14 +182,17 @@ func (t Token) Ended(now time.Time) bool {
 	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
 }
 
-// TokenAt reads the token that an entry of a person's list points to. It says ErrGone if the
-// token is gone or has ended.
-func (s *Access) TokenAt(ctx context.Context, key string) (record.Record[Token], error) {
-	t, err := record.Get[Token](ctx, s.records, key)
-	if errors.Is(err, store.ErrNotFound) || err == nil && t.Value.Ended(s.records.Now()) {
-		err = record.ErrGone
-	}
-	return t, err
+// TokenReader gives what reads the token that an entry of a person's list points to. That says
+// ErrGone if the token is gone or has ended.
+func (s *Access) TokenReader(ctx context.Context, person string) (func(key string) (record.Record[Token], error), error) {
+	who, err := record.Optional[Person](ctx, s.records, KeyPerson(person))
+	return func(key string) (record.Record[Token], error) {
+		t, err := record.Get[Token](ctx, s.records, key)
+		if errors.Is(err, store.ErrNotFound) || err == nil && (t.Value.Ended(s.records.Now()) || t.Value.void(who.Value)) {
+			err = record.ErrGone
+		}
+		return t, err
+	}, err
 }
 
 // sweepTokens removes tokens that have ended, and their entries.

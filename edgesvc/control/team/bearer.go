@@ -24,8 +24,12 @@ func (s *Team) ListTokens(ctx context.Context, c access.Caller, page record.Pagi
 	if _, err := access.Admit(api.OpListTokens, c); err != nil {
 		return api.List[mezu.Token]{}, err
 	}
+	read, err := s.access.TokenReader(ctx, c.ID)
+	if err != nil {
+		return api.List[mezu.Token]{}, err
+	}
 	return record.List(ctx, s.records, access.TokensOf(c.ID), page, func(entry record.Record[string]) (mezu.Token, error) {
-		t, err := s.access.TokenAt(ctx, entry.Value)
+		t, err := read(entry.Value)
 		return t.Value.Shown(), err
 	})
 }
@@ -34,8 +38,12 @@ func (s *Team) ownToken(ctx context.Context, c access.Caller, id string) (entry 
 	if mezu.ValidateID("", mezu.PrefixToken, id) != nil {
 		return entry, t, noToken()
 	}
+	read, err := s.access.TokenReader(ctx, c.ID)
+	if err != nil {
+		return entry, t, err
+	}
 	if entry, err = record.Get[string](ctx, s.records, access.TokensOf(c.ID)+id); err == nil {
-		t, err = s.access.TokenAt(ctx, entry.Value)
+		t, err = read(entry.Value)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, record.ErrGone) {
 		err = noToken()
@@ -143,7 +151,7 @@ func (s *Team) roomForToken(ctx context.Context, ch *record.Change, person strin
 	live := entries
 	most := s.records.Most(quotaTokens)
 	if entries >= most {
-		ended, err := s.endedTokens(ctx, page.Records)
+		ended, err := s.endedTokens(ctx, person, page.Records)
 		if err != nil {
 			return err
 		}
@@ -163,14 +171,18 @@ func (s *Team) roomForToken(ctx context.Context, ch *record.Change, person strin
 }
 
 // endedTokens are the entries of a person's list whose tokens have ended.
-func (s *Team) endedTokens(ctx context.Context, entries []store.Record) ([]record.Record[string], error) {
+func (s *Team) endedTokens(ctx context.Context, person string, entries []store.Record) ([]record.Record[string], error) {
 	var out []record.Record[string]
+	read, err := s.access.TokenReader(ctx, person)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range entries {
 		entry, err := record.Decode[string](r)
 		if err != nil {
 			return nil, err
 		}
-		_, err = s.access.TokenAt(ctx, entry.Value)
+		_, err = read(entry.Value)
 		if errors.Is(err, record.ErrGone) {
 			out = append(out, entry)
 		} else if err != nil {

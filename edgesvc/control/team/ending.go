@@ -21,8 +21,12 @@ func (s *Team) LastTokens(ctx context.Context, beyond time.Time) ([]LastToken, e
 	var out []LastToken
 	err := record.Each(ctx, s.records, access.PrefixOperator, func(op record.Record[mezu.Operator]) error {
 		last := LastToken{Operator: op.Value.ID}
-		err := record.Each(ctx, s.records, access.TokensOf(op.Value.ID), func(entry record.Record[string]) error {
-			t, err := s.access.TokenAt(ctx, entry.Value)
+		read, err := s.access.TokenReader(ctx, op.Value.ID)
+		if err != nil {
+			return err
+		}
+		err = record.Each(ctx, s.records, access.TokensOf(op.Value.ID), func(entry record.Record[string]) error {
+			t, err := read(entry.Value)
 			if errors.Is(err, record.ErrGone) {
 				return nil
 			}

@@ -1,11 +1,13 @@
 package team_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,7 +174,51 @@ func TestReset_Revoke(t *testing.T) {
 		t.Error("somebody else came in")
 	}
 	controltest.Refused(t, mezu.CodeUnauthenticated, thief, api.OpSelf, nil)
+	// What has ended is not shown, and takes no place.
+	if all := controltest.Call[api.List[mezu.Token]](t, again, api.OpListTokens, nil); len(all.Items) != 1 {
+		t.Errorf("%d tokens are shown: %+v", len(all.Items), all.Items)
+	}
 	in.ScanAudit()
+}
+
+// A thief who is at it when everything is revoked keeps nothing: no token and no link that was made
+// by a token of before.
+func TestReset_RevokeAtOnce(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	stolen := make([]*api.Client, 4)
+	for i := range stolen {
+		_, stolen[i] = in.Token(op, map[string]any{"name": "stolen"})
+	}
+	in.Clock.Advance(time.Second)
+	var mu sync.Mutex
+	var made []string
+	under, begin := context.WithCancel(t.Context())
+	defer begin()
+	got := controltest.AtOnce(len(stolen)+1, func(i int) error {
+		if i == len(stolen) {
+			<-under.Done()
+			out, err := in.Plane.ResetOperator(t.Context(), control.ResetRequest{Revoke: true})
+			in.Secret(out.Code)
+			return err
+		}
+		for {
+			out, err := api.Invoke[api.TokenCreated](t.Context(), stolen[i], api.OpCreateToken, mezu.Token{Name: "more"})
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			made = append(made, in.Secret(out.Secret))
+			mu.Unlock()
+			begin()
+		}
+	})
+	if got[""] != 1 || len(made) == 0 {
+		t.Fatalf("outcomes %v, %d made", got, len(made))
+	}
+	for _, secret := range made {
+		controltest.Refused(t, mezu.CodeUnauthenticated, in.Client(secret, nil), api.OpSelf, nil)
+	}
 }
 
 // On a store that several processes may have, a reset needs no control plane: it is made beside those

@@ -19,8 +19,7 @@ func (s *Logins) CreateLoginLink(ctx context.Context, c access.Caller, o record.
 		return api.LoginLink{}, err
 	}
 	return s.createLink(ctx, c, api.OpCreateLoginLink, o, func(ch *record.Change) (string, error) {
-		ch.Require(c.Token.Key, c.Token.Revision) // one that is being revoked opens nothing more
-		return c.ID, nil
+		return c.ID, s.access.RequireToken(ctx, ch, c) // one that is being revoked opens nothing more
 	})
 }
 
