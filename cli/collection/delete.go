@@ -112,9 +112,6 @@ func (n Noun[T]) what(title string, p Path) string {
 // confirm looks at the record and what goes with it, and asks whether that is meant.
 func (n Noun[T]) confirm(ctx context.Context, o *deleteOptions, p Path, params []string) (title string, err error) {
 	title = terminal.Clean(o.Name)
-	if err := o.Confirmable("deleting " + n.what(title, p)); err != nil {
-		return title, err
-	}
 	there, err := api.Invoke[revised[T]](ctx, p.Client, o.Get, nil, params...)
 	if err != nil {
 		return title, err
@@ -132,8 +129,12 @@ func (n Noun[T]) confirm(ctx context.Context, o *deleteOptions, p Path, params [
 			return title, err
 		}
 	}
+	all := and(append([]string{n.what(title, p)}, goes...))
+	if err := o.Confirmable("deleting " + all); err != nil {
+		return title, err
+	}
 	if n.Deletion.Typed {
-		return title, o.typed(ctx, "This deletes "+and(append([]string{n.what(title, p)}, goes...))+".")
+		return title, o.typed(ctx, "This deletes "+all+".")
 	}
 	question := "Delete " + n.what(title, p)
 	if len(goes) > 0 {
