@@ -50,6 +50,7 @@ func Offer(ctx context.Context, c *api.Client, err error) error {
 	names, failed := namesOf(ctx, c, list, cause.Params[:i])
 	if meant := mezu.DidYouMean(cause.Params[i], names); meant != "" && failed == nil {
 		out.Detail += meant
+		out.Hint = "" // the name is what helps
 		return &out
 	}
 	if out.Hint == "" {
