@@ -30,6 +30,9 @@ func code(ctx context.Context, inv *invocation.Invocation, given string) (string
 	if err != nil {
 		return "", mezu.Below("code", err)
 	}
+	if given == "" {
+		return "", exit.Usagef("the link or its code is needed, as an argument or on standard input")
+	}
 	link, err := url.Parse(given)
 	if err != nil || link.Scheme == "" {
 		return given, nil
