@@ -172,6 +172,12 @@ func notAsked(dir string, err error) error {
 		if errors.Is(err, local.ErrSilent) {
 			e.Code, e.Hint = mezu.CodeUnavailable, "see its log, or stop it and run this again"
 		}
+		if exposed, ok := errors.AsType[*atomicfile.ExposedError](err); ok {
+			e.Detail = "the control plane on " + dir + " can't be asked: " + exposed.Error()
+			if !strings.HasPrefix(exposed.Problem, "belongs to user") { // whose control plane it is
+				e.Hint = exposed.Remedy
+			}
+		}
 		return e
 	}
 	return err

@@ -244,6 +244,35 @@ func TestDesk_NothingElse(t *testing.T) {
 	}
 }
 
+// A folder of the desk that others can look into is refused, with what closes it; that of another
+// user with whom to be.
+func TestDesk_Exposed(t *testing.T) {
+	state := t.TempDir()
+	_, _, _, stop := plane(t, state)
+	defer stop()
+	folder := filepath.Dir(deskPath(state))
+	if err := os.Chmod(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	code, out, said := mezusphere(nil, "operator", "reset", "--state", state)
+	if code != 3 || out != "" || !strings.Contains(said, folder+" is open to others (mode 0755)") || !strings.Contains(said, "try: chmod 700 "+folder) || strings.Contains(said, "daemon") {
+		t.Errorf("code %d, %q, %s", code, out, said)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Chown(state, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	code, out, said = mezusphere(nil, "operator", "reset", "--state", state)
+	if err := os.Chown(state, 0, -1); err != nil {
+		t.Fatal(err)
+	}
+	if code != 3 || out != "" || !strings.Contains(said, "belongs to user 12345") || !strings.Contains(said, "try: run this as the user who runs the control plane") || strings.Contains(said, "chown") {
+		t.Errorf("code %d, %q, %s", code, out, said)
+	}
+}
+
 // leftSocket is what a control plane leaves that was killed.
 func leftSocket(t *testing.T, path string) {
 	t.Helper()
