@@ -18,6 +18,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
@@ -64,7 +65,10 @@ func check(who string) error {
 		return mezu.ValidateEmail("email", who)
 	}
 	prefix, _, _ := strings.Cut(who, "_") // those of earlier installations have another one
-	return mezu.ValidateID("id", prefix, who)
+	if mezu.ValidateID("id", prefix, who) != nil {
+		return exit.Usagef("an operator is named by address or id, not %q", who)
+	}
+	return nil
 }
 
 // keepLast refuses to remove the last operator. The control plane would, too, when somebody has

@@ -110,7 +110,7 @@ func (s *Team) promote(ctx context.Context, ch *record.Change, field, ref string
 	case err != nil:
 		return mezu.Operator{}, err
 	case who.Revision == 0:
-		return mezu.Operator{}, mezu.Invalid(field, "is nobody whom this installation knows; people come in by invitation into an organization")
+		return mezu.Operator{}, mezu.Invalid(field, "%s is nobody whom this installation knows; people come in by invitation into an organization", ref)
 	case who.Value.Operator:
 		return mezu.Operator{}, &mezu.Error{Code: mezu.CodeConflict, Field: field, Detail: "this person is operator already"}
 	}
