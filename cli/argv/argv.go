@@ -143,7 +143,7 @@ func (l *Line) descend(word string) error {
 		e := exit.Usagef("%s has no command %q", l.name(), word)
 		e.Hint = l.name() + " --help"
 		if near := mezu.Nearest(word, names); near != "" {
-			e.Hint = "did you mean: " + l.name() + " " + near
+			e.Hint = "did you mean: " + l.name() + " " + c.Command(near).Name // not another name of it
 		}
 		return e
 	}

@@ -159,6 +159,7 @@ func TestRefused(t *testing.T) {
 	for line, hint := range map[string]string{
 		"projects sow shop":         "did you mean: mezu projects show",
 		"projectors":                "did you mean: mezu projects",
+		"projecct":                  "did you mean: mezu projects",
 		"sell":                      "mezu --help",
 		"projects show shop --yess": "did you mean: --yes",
 		"projects show -yes":        "did you mean: --yes",
