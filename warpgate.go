@@ -45,6 +45,9 @@ type Warpgate struct {
 	Edges []string `json:"edges,omitempty"`
 	// Bundle is the position of the bundle that it last acknowledged.
 	Bundle Position `json:"bundle,omitzero"`
+	// Targets are where it says that it sends requests; nil if its build doesn't say so, or it
+	// has not yet.
+	Targets *WarpgateTargets `json:"targets,omitempty"`
 	// LastSeenAt is when an edge last told of it.
 	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
 	// RegisteredBy is the id of the service account or member that let it in.

@@ -405,6 +405,14 @@ type RenewRequest struct {
 	AssertionProof []byte `json:"assertion_proof,omitempty"`
 }
 
+// WarpgateTargetsRequest is what a Warpgate says of where it sends requests, for who asks what it
+// would make of one. It decides nothing.
+type WarpgateTargetsRequest struct {
+	mezu.WarpgateTargets
+	// Version is that of the Warpgate's program.
+	Version string `json:"version,omitempty"`
+}
+
 // EnrolRequest is an edge's; it is authorised by a join token as bearer.
 type EnrolRequest struct {
 	// CSR is a PKCS #10 request in PEM, of which only the public key is used.

@@ -134,6 +134,7 @@ var (
 	OpCreateEnrolmentToken = Operation{"create-enrolment-token", "POST", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/enrolment-tokens", "Let one Warpgate register without a key"}
 
 	OpRegisterWarpgate = Operation{"register-warpgate", "POST", "/v1/warpgates/register", "Register a Warpgate by key or enrolment token"}
+	OpWarpgateTargets  = Operation{"warpgate-targets", "PUT", "/v1/warpgates/targets", "What a Warpgate says of where it sends requests"}
 	OpRenewWarpgate    = Operation{"renew-warpgate", "POST", "/v1/warpgates/renew", "Renew a Warpgate's certificate"}
 
 	OpListEdges         = Operation{"list-edges", "GET", "/v1/edges", "List edges"}
@@ -181,7 +182,7 @@ func Operations() []Operation {
 		OpUpdateEnvironment, OpDeleteEnvironment, OpListRoutes, OpReplaceRoutes, OpCreateRoute,
 		OpGetRoute, OpUpdateRoute, OpDeleteRoute, OpListServiceAccounts, OpCreateServiceAccount,
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
-		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpListEdges, OpGetEdge, OpDeleteEdge,
+		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpWarpgateTargets, OpListEdges, OpGetEdge, OpDeleteEdge,
 		OpCreateJoinToken, OpEnrolEdge, OpRenewEdge, OpPublicCertificate, OpEdgeReport, OpEdgeRevocations,
 		OpEdgePage, OpEdgeRefresh, OpEdgeLogout,
 		OpEdgeStream, OpShowKeys, OpProposeKeys, OpInstallKeys, OpRotateSealKeys, OpBackup,

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -89,6 +91,60 @@ func (e endpoint) resetOperator(ts *testscript.TestScript, _ bool, args []string
 	link, err := e.reset()
 	ts.Check(err)
 	ts.Setenv(args[0], link)
+}
+
+// connect has an edge tell of a Warpgate that it registers by a key, and keeps its id in the variable
+// WARPGATE. The Warpgate says to what it forwards, unless no upstream is named: the first is that of
+// routes that name none, - is none.
+func (e endpoint) connect(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	operator, err := e.client(e.token)
+	ts.Check(err)
+	defer operator.CloseIdle()
+	join, err := api.Invoke[api.JoinTokenResponse](ctx, operator, api.OpCreateJoinToken, nil)
+	ts.Check(err)
+	var edge, gate *api.Client
+	var is api.RegisterResponse
+	for token, take := range map[string]func(csr string, c *api.Client) (string, **api.Client, error){
+		join.Token: func(csr string, c *api.Client) (string, **api.Client, error) {
+			name := strings.ToLower(mezu.NewID("edge", time.Now()))
+			out, err := api.Invoke[api.EnrolResponse](ctx, c, api.OpEnrolEdge, api.EnrolRequest{CSR: csr, Name: "e-" + name[len(name)-8:], TunnelAddress: "tunnels.example.com:443"})
+			return out.Certificates, &edge, err
+		},
+		args[0]: func(csr string, c *api.Client) (string, **api.Client, error) {
+			is, err = api.Invoke[api.RegisterResponse](ctx, c, api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr, Version: "1.2.3"})
+			return is.Certificates, &gate, err
+		},
+	} {
+		c, err := e.client(token)
+		ts.Check(err)
+		key, text, err := trust.NewKey()
+		ts.Check(err)
+		csr, err := trust.CSR(key)
+		ts.Check(err)
+		chain, to, err := take(csr, c)
+		c.CloseIdle()
+		ts.Check(err)
+		cert, err := trust.KeyPair([]byte(chain), text)
+		ts.Check(err)
+		roots, err := invocation.Roots(e.caFile)
+		ts.Check(err)
+		*to, err = api.NewClient(api.ClientConfig{BaseURL: e.url, TLS: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{*cert}}})
+		ts.Check(err)
+		defer (*to).CloseIdle()
+	}
+	env, err := api.Invoke[mezu.Environment](ctx, operator, api.OpGetEnvironment, nil, is.Organization, is.Project, is.Environment)
+	ts.Check(err)
+	ts.Check(edge.Do(ctx, api.Call{Operation: api.OpEdgeReport, Body: api.EdgeReport{Full: true, Presence: []mezu.Presence{
+		{Warpgate: is.Warpgate, Environment: env.ID, Connected: true, Version: "1.2.3", Since: time.Now()}}}}, nil))
+	if says := args[1:]; len(says) > 0 {
+		t := mezu.WarpgateTargets{Upstream: says[0], Allow: says[1:]}
+		if t.Upstream == "-" {
+			t.Upstream = ""
+		}
+		ts.Check(gate.Do(ctx, api.Call{Operation: api.OpWarpgateTargets, Body: api.WarpgateTargetsRequest{WarpgateTargets: t, Version: "1.2.3"}}, nil))
+	}
+	ts.Setenv("WARPGATE", is.Warpgate)
 }
 
 // enrol enrols an edge by its name.

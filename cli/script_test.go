@@ -51,12 +51,19 @@ func TestScripts(t *testing.T) {
 // one for each noun. They have some commands more:
 //
 //	register KEY         registers a Warpgate; its id is $WARPGATE
+//	connect KEY [UPSTREAM ALLOWED…]
+//	                     registers one that an edge holds, and that says to what it forwards
 //	enrol NAME           enrols an edge
 //	reset-operator NAME  sets NAME to a new bootstrap link
 //	keep NAME PATTERN    sets NAME to what matches the group of PATTERN in stdout
 //	image FILE           writes a PNG
 func TestEntityScripts(t *testing.T) {
 	runScripts(t, "entity", startRealPlane(t))
+}
+
+// TestTargetScripts runs those that have an edge tell of Warpgates: others count edges.
+func TestTargetScripts(t *testing.T) {
+	runScripts(t, "targets", startRealPlane(t))
 }
 
 func runScripts(t *testing.T, dir string, endpoint endpoint) { runWith(t, dir, endpoint, nil) }
@@ -95,6 +102,7 @@ func runWith(t *testing.T, dir string, endpoint endpoint, more map[string]func(*
 			"mezu-token":     spoilToken,
 			"mezu-line-ends": addLineEnds,
 			"register":       endpoint.register,
+			"connect":        endpoint.connect,
 			"enrol":          endpoint.enrol,
 			"reset-operator": endpoint.resetOperator,
 			"keep": func(ts *testscript.TestScript, _ bool, args []string) {

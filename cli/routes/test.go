@@ -105,6 +105,8 @@ func (o *testOptions) write(v trial.Verdict) error {
 			switch {
 			case v.Forwards == trial.ForwardsUnknown:
 				return "allowed by the routes: the workload answers if its Warpgate may forward to " + v.Route.Upstream
+			case v.Forwards == trial.ForwardsSome:
+				return "allowed by the routes: the workload answers, unless a Warpgate gets it that may not forward there"
 			case v.Allowed:
 				return "allowed: the workload answers"
 			}

@@ -47,6 +47,8 @@ func noun() collection.Noun[mezu.Warpgate] {
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixWarpgate, id) },
 		Columns:    columns,
 		Details: slices.Concat(columns, []terminal.Column[mezu.Warpgate]{
+			{Head: "UPSTREAM", Value: upstream},
+			{Head: "ALLOWED TARGETS", Value: allowed},
 			{Head: "REGISTERED BY", Value: func(w mezu.Warpgate) string { return w.RegisteredBy }},
 			{Head: "CERTIFICATE", Value: func(w mezu.Warpgate) string { return w.Serial }},
 		}, meta[:len(meta)-1]), // without the id, which comes first
@@ -60,6 +62,29 @@ func status(w mezu.Warpgate) string {
 		return string(w.Status) + ",draining"
 	}
 	return string(w.Status)
+}
+
+// upstream is where requests go whose route names none; empty if the Warpgate doesn't say.
+func upstream(w mezu.Warpgate) string {
+	switch {
+	case w.Targets == nil:
+		return ""
+	case w.Targets.Upstream == "" && !w.Targets.More:
+		return "none"
+	}
+	return w.Targets.Upstream
+}
+
+// allowed are the further upstreams that routes may name.
+func allowed(w mezu.Warpgate) string {
+	if w.Targets == nil {
+		return ""
+	}
+	all := slices.Clone(w.Targets.Allow)
+	if w.Targets.More {
+		all = append(all, "…")
+	}
+	return strings.Join(all, ",")
 }
 
 // bundle is the position of the bundle that the Warpgate acknowledged last.

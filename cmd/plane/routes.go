@@ -263,6 +263,8 @@ func verdictOf(q routes.Question, u *url.URL, v trial.Verdict) routes.Verdict {
 		out.Says = "answered by the edge with " + strconv.Itoa(v.Status)
 	case v.Forwards == trial.ForwardsUnknown:
 		out.Says = "allowed: the workload at " + upstream + " answers, if its Warpgate has --allow-target for it"
+	case v.Forwards == trial.ForwardsSome:
+		out.Says = "allowed: the workload at " + upstream + " answers, or a Warpgate that may not forward there: " + v.Unsure()
 	case v.Allowed:
 		out.Says = "allowed: the workload at " + upstream + " answers"
 	default:

@@ -1,7 +1,7 @@
 // Package enrol is the Warpgate's conversation with the control plane: it
 // registers by key or enrolment token, and renews by the certificate in use.
 //
-// What lives here: the two calls, and which refusals are final. What may not:
+// What lives here: its calls, and which refusals are final. What may not:
 // files, retries, and the check of what an answer says, which is package state's. Only
 // package warpgate imports it.
 package enrol
@@ -184,6 +184,17 @@ func (c *Client) Renew(ctx context.Context, key crypto.Signer) (*api.RegisterRes
 		return nil, fmt.Errorf("renewing the certificate: %w", err)
 	}
 	return &resp, nil
+}
+
+// SayTargets tells the control plane where requests are sent. One of a version before knows no such
+// call: known is false then.
+func (c *Client) SayTargets(ctx context.Context, t mezu.WarpgateTargets) (known bool, err error) {
+	err = c.byPeer.Do(ctx, api.Call{Operation: api.OpWarpgateTargets, Body: api.WarpgateTargetsRequest{WarpgateTargets: t, Version: c.cfg.Version}}, nil)
+	c.byPeer.CloseIdle() // the next call is a day away
+	if mezu.CodeOf(err) == mezu.CodeNotFound {
+		return false, nil
+	}
+	return true, err
 }
 
 // proven is the key for assertions that belongs to the certificate's, with the proof of that.

@@ -8,6 +8,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/guard"
 	"github.com/mezusphere/mezu/daemon/forward/hint"
+	"github.com/mezusphere/mezu/policy"
 )
 
 // Targets are where requests may go, and how they are sent there. A Forwarder takes others
@@ -44,27 +45,21 @@ type Targets struct {
 // targets are Targets in use, with the connections to them.
 type targets struct {
 	Targets
-	allowed map[string]bool // addresses
-	pools   sync.Map        // mezu.Upstream → *pool
-	clients sync.Map        // mezu.Upstream → *lanes
-	secure  sync.Map        // mezu.Upstream → *tlsLook
-	making  sync.Mutex      // held while one of these is made
-	ended   bool            // others have come in their place; guarded by making
+	may     *policy.Targets
+	pools   sync.Map   // mezu.Upstream → *pool
+	clients sync.Map   // mezu.Upstream → *lanes
+	secure  sync.Map   // mezu.Upstream → *tlsLook
+	making  sync.Mutex // held while one of these is made
+	ended   bool       // others have come in their place; guarded by making
 }
 
 func newTargets(t Targets) *targets {
-	out := &targets{Targets: t, allowed: map[string]bool{}}
-	for _, u := range append([]mezu.Upstream{t.Upstream}, t.Allow...) {
-		if u.Address != "" {
-			out.allowed[u.Network()+" "+u.Address] = true
-		}
-	}
-	return out
+	return &targets{Targets: t, may: policy.NewTargets(t.Upstream, t.Allow)}
 }
 
-// allows reports whether requests may go to u.
-func (t *targets) allows(u mezu.Upstream) bool {
-	return t.allowed[u.Network()+" "+u.Address] || t.MayForward != nil && t.MayForward(u)
+// Say is what the Warpgate may tell of them. What answers in the place of a workload goes nowhere.
+func (t *Targets) Say() mezu.WarpgateTargets {
+	return mezu.SayTargets(t.Upstream, t.Allow, t.MayForward != nil || t.Capture != nil)
 }
 
 // Retarget has requests that begin from now on go to other targets. Those under way end
@@ -96,7 +91,7 @@ func (f *Forwarder) Retarget(to Targets) {
 // continues reports whether connections of old to u serve these, too.
 func (t *targets) continues(old *targets, u mezu.Upstream) bool {
 	alike := u.Scheme != mezu.UpstreamHTTPS || t.WorkloadCA == old.WorkloadCA && t.Insecure == old.Insecure
-	return alike && t.allows(u)
+	return alike && t.may.Allow(u, t.MayForward)
 }
 
 // close closes the connections that are not next's, too. Those in use are closed after it.

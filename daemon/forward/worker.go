@@ -235,21 +235,6 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	return true, unsent, err
 }
 
-// target is where the request goes, if the Warpgate was told that it may.
-func (w *worker) target() (mezu.Upstream, error) {
-	u := w.to.Upstream
-	if w.route.HasUpstream {
-		u = w.route.Upstream
-	}
-	if u.Address == "" {
-		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "neither the route nor the Warpgate names an upstream"}
-	}
-	if !w.to.allows(u) {
-		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "the Warpgate was not started with this upstream as --upstream or --allow-target"}
-	}
-	return u, nil
-}
-
 // forward carries the request. unsent says that nothing of it reached a
 // workload.
 func (w *worker) forward() (unsent bool, err error) {
@@ -263,7 +248,7 @@ func (w *worker) forward() (unsent bool, err error) {
 	if w.to.Capture != nil {
 		return false, w.capture()
 	}
-	u, err := w.target()
+	u, err := w.to.may.Of(w.route, w.to.MayForward)
 	if err != nil {
 		return true, err
 	}

@@ -31,9 +31,13 @@ type pace struct {
 	withoutTunnel time.Duration
 	// refused is how long an edge is left alone that refused this Warpgate for good.
 	refused time.Duration
+	// say is the least time between two calls that tell the control plane the targets.
+	say time.Duration
+	// spread is the time over which Warpgates tell them that all notice a restore.
+	spread time.Duration
 }
 
-var defaultPace = pace{tick: 5 * time.Second, retry: 5 * time.Minute, atLeast: time.Hour, withoutTunnel: 30 * time.Second, refused: time.Minute}
+var defaultPace = pace{tick: 5 * time.Second, retry: 5 * time.Minute, atLeast: time.Hour, withoutTunnel: 30 * time.Second, refused: time.Minute, say: 3 * time.Second, spread: time.Minute}
 
 // renewSpread is the part of a certificate's life over which renewals are spread.
 const renewSpread = 2 * time.Hour

@@ -77,6 +77,7 @@ func (g *Warpgate) serve(ctx context.Context) error {
 	keeping, stopKeeping := context.WithCancel(hard)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.runKeeper(keeping) })
+	keeper.Go(func() { s.sayTargets(keeping) })
 	keeper.Go(func() { uses.Run(hard, g.now, g.grantEpoch) })
 	g.state.OnRevocation(s.revoked)
 	defer g.state.OnRevocation(nil)

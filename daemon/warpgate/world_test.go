@@ -69,6 +69,9 @@ type world struct {
 	registers []api.RegisterRequest
 	keyEnds   time.Time // of the key that registrations come by; zero if never
 	renewals  int
+	said      []api.WarpgateTargetsRequest
+	unheard   mezu.Code         // what the API answers to that instead
+	unsaid    int               // how often
 	serial    string            // of the last Warpgate's certificate
 	root      ed25519.PublicKey // presented at registration
 	known     map[string]bool   // Warpgate ids
@@ -311,6 +314,7 @@ func (w *world) startAPI(addr string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+api.OpRegisterWarpgate.Path, w.register)
 	mux.HandleFunc("POST "+api.OpRenewWarpgate.Path, w.renew)
+	mux.HandleFunc(api.OpWarpgateTargets.Method+" "+api.OpWarpgateTargets.Path, w.says)
 	w.api = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequestClientCert}}
 	w.addr = ln.Addr().String()

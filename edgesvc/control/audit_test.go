@@ -107,6 +107,9 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpRenewWarpgate, func() {
 			controltest.Call[any](t, in.Client("", w.Cert), api.OpRenewWarpgate, api.RenewRequest{CSR: w.CSR})
 		}, "warpgate", true, "warpgate", `"serial":"`, `"serial":"`},
+		deed{api.OpWarpgateTargets, func() {
+			controltest.Call[any](t, in.Client("", w.Cert), api.OpWarpgateTargets, api.WarpgateTargetsRequest{WarpgateTargets: mezu.WarpgateTargets{Upstream: "localhost:8080"}, Version: "1.0"})
+		}, "warpgate", true, "warpgate", "-", `"upstream":"localhost:8080"`},
 		deed{api.OpDrainWarpgate, func() { as(api.OpDrainWarpgate, "", append(env, w.ID)...)() }, "operator", true, "warpgate", `"serial":"`, `"draining":true`},
 		deed{api.OpUndrainWarpgate, func() { as(api.OpUndrainWarpgate, "", append(env, w.ID)...)() }, "operator", true, "warpgate", `"draining":true`, `"serial":"`},
 		deed{api.OpUpdateServiceAccount, as(api.OpUpdateServiceAccount, `{"environment":"staging"}`, "acme", "shop", "gate"), "operator", true, "service_account", `"name":"gate"`, `"environment":"staging"`},

@@ -144,6 +144,7 @@ var allowed = map[string]string{
 	api.OpCreateEnrolmentToken.ID: "owner admin developer account",
 	api.OpRegisterWarpgate.ID:     "account enrolment",
 	api.OpRenewWarpgate.ID:        "warpgate",
+	api.OpWarpgateTargets.ID:      "warpgate",
 
 	api.OpListEdges.ID:         "operator",
 	api.OpGetEdge.ID:           "operator",
@@ -216,6 +217,7 @@ var bodies = map[string]any{
 	api.OpCreateEnrolmentToken.ID:        map[string]any{"public_key_sha256": "-"},
 	api.OpRegisterWarpgate.ID:            map[string]any{"csr": "-"},
 	api.OpRenewWarpgate.ID:               map[string]any{"csr": "-"},
+	api.OpWarpgateTargets.ID:             map[string]any{"upstream": "-"},
 	api.OpEnrolEdge.ID:                   map[string]any{"csr": "-", "name": "-", "tunnel_address": "-"},
 	api.OpRenewEdge.ID:                   map[string]any{"csr": "-"},
 	api.OpPublicCertificate.ID:           map[string]any{"csr": "-", "hosts": []any{}},

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -48,8 +47,12 @@ type Verdict struct {
 	Route *mezu.Route   `json:"route,omitempty"`
 	Allow []string      `json:"allow,omitempty"`
 	Steps []policy.Step `json:"steps,omitempty"`
-	// Forwards is ForwardsUnknown if the request is allowed by a route that names an upstream.
-	Forwards string        `json:"forwards,omitempty"`
+	// Forwards is what the connected Warpgates make of a request that the routes allow: yes, no,
+	// some, or unknown. It is empty if nothing can go wrong there, as far as is known.
+	Forwards string `json:"forwards,omitempty"`
+	// Refusing are the ids of the Warpgates that would refuse it, since they were started without
+	// its upstream.
+	Refusing []string      `json:"refusing,omitempty"`
 	Position mezu.Position `json:"position"`
 
 	// Canonical is the path as it is matched; empty if it is not canonical.
@@ -58,19 +61,6 @@ type Verdict struct {
 	Roles []string `json:"-"`
 	// Notes say what could not be taken into account.
 	Notes []string `json:"-"`
-}
-
-// ForwardsUnknown: Warpgates say to nobody which upstreams they were started with. One that was not
-// started with that of the route answers 502 upstream_not_allowed.
-const ForwardsUnknown = "unknown"
-
-// Unsure is a sentence about what the routes alone can't tell; empty if nothing.
-func (v *Verdict) Unsure() string {
-	if v.Forwards != ForwardsUnknown {
-		return ""
-	}
-	return "whether a Warpgate forwards to " + v.Route.Upstream + " is unknown here: without --upstream or --allow-target " + v.Route.Upstream + " it answers " +
-		strconv.Itoa(mezu.CodeUpstreamNotAllowed.Status()) + " " + string(mezu.CodeUpstreamNotAllowed)
 }
 
 // Judge asks for the routes of an environment and lets them decide.
@@ -99,7 +89,11 @@ func Judge(ctx context.Context, c *api.Client, organization, project, environmen
 	if err != nil {
 		return Verdict{}, err
 	}
-	return t.judge(state, factor)
+	v, route, err := t.judge(state, factor)
+	if err != nil || route == nil {
+		return v, err
+	}
+	return v, v.forward(ctx, c, at, route)
 }
 
 // trial is one question, and what it is judged with.
@@ -153,24 +147,25 @@ func (t *trial) secondFactor(ctx context.Context, c *api.Client, at []string) (b
 	return dir.MFA == mezu.MFARequired, err
 }
 
-// judge compiles the environment's routes as edges do, and lets them decide.
-func (t *trial) judge(s api.RoutesState, factor bool) (Verdict, error) {
+// judge compiles the environment's routes as edges do, and lets them decide. route is that by which
+// a Warpgate would forward the request, nil if none would.
+func (t *trial) judge(s api.RoutesState, factor bool) (v Verdict, route *policy.Route, err error) {
 	env := t.env
 	table, err := policy.Compile(&mezu.Bundle{
 		Position: mezu.Position{Epoch: max(1, s.Position.Epoch), Revision: max(1, s.Position.Revision)}, Environment: env.ID, Endpoint: env.Endpoint,
 		Enabled: env.IsEnabled(), Directory: env.DirectoryID, MFARequired: factor, WAF: env.WAF, Routes: s.Routes, Roles: t.prj.Roles, Issued: time.Time{},
 	})
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{}, nil, err
 	}
-	v := Verdict{Position: s.Position, Roles: t.q.Roles, Notes: t.notes}
+	v = Verdict{Position: s.Position, Roles: t.q.Roles, Notes: t.notes}
 	raw := t.q.URL.EscapedPath()
 	if raw == "" {
 		raw = "/"
 	}
 	path, err := mezu.CanonicalPath(raw)
 	if err != nil {
-		return v.refused(err), nil
+		return v.refused(err), nil, nil
 	}
 	v.Canonical = path.Path
 	request := &policy.Request{Method: t.q.Method, Path: path, Client: t.q.Client, Carries: func(name, value string) bool {
@@ -191,10 +186,10 @@ func (t *trial) judge(s api.RoutesState, factor bool) (Verdict, error) {
 	if d.Route != nil {
 		v.Route = d.Route.Route
 	}
-	if v.Allowed && v.Status == 0 && v.Route != nil && v.Route.Upstream != "" {
-		v.Forwards = ForwardsUnknown
+	if v.Allowed && v.Status == 0 {
+		return v, d.Route, nil
 	}
-	return v, nil
+	return v, nil, nil
 }
 
 // refused is the verdict on a request that is refused before any route is asked.

@@ -164,6 +164,7 @@ var rules = map[string]rule{
 
 	api.OpRegisterWarpgate.ID: {registrants, mezu.PermWarpgateRegister},
 	api.OpRenewWarpgate.ID:    {warpgates, ""},
+	api.OpWarpgateTargets.ID:  {warpgates, ""},
 
 	api.OpListEdges.ID:         {operators, mezu.PermEdgesRead},
 	api.OpGetEdge.ID:           {operators, mezu.PermEdgesRead},

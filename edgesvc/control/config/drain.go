@@ -58,5 +58,5 @@ func (s *Configuration) setDraining(ctx context.Context, c access.Caller, op api
 	if err != nil {
 		return mezu.Warpgate{}, err
 	}
-	return s.fleet.ShownWarpgate(ctx, out.Warpgate, live)
+	return s.fleet.ShownWarpgate(ctx, out, live)
 }

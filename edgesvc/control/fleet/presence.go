@@ -268,7 +268,8 @@ func (s *Fleet) LiveEdges(ctx context.Context) (map[string]liveEdge, error) {
 }
 
 // ShownWarpgate adds what edges report.
-func (s *Fleet) ShownWarpgate(ctx context.Context, w mezu.Warpgate, live map[string]liveEdge) (mezu.Warpgate, error) {
+func (s *Fleet) ShownWarpgate(ctx context.Context, kept Warpgate, live map[string]liveEdge) (mezu.Warpgate, error) {
+	w := kept.Warpgate
 	if w.Status == mezu.WarpgateRevoked {
 		return w, nil
 	}
@@ -306,7 +307,7 @@ func (s *Fleet) ShownWarpgate(ctx context.Context, w mezu.Warpgate, live map[str
 		}
 		return nil
 	})
-	w.Status = mezu.StatusOf(holding, silent)
+	w.Status, w.Targets = mezu.StatusOf(holding, silent), s.targets(kept.Said, w.Version)
 	return w, err
 }
 
@@ -330,7 +331,7 @@ func (s *Fleet) Applied(ctx context.Context, environment string) ([]api.Applied,
 		out = append(out, api.Applied{ID: id, Name: names[id], Position: e.Applied})
 	}
 	err = record.Each(ctx, s.records, WarpgatesOf(environment), func(f record.Record[Warpgate]) error {
-		w, err := s.ShownWarpgate(ctx, f.Value.Warpgate, live)
+		w, err := s.ShownWarpgate(ctx, f.Value, live)
 		if err == nil && w.Status == mezu.WarpgateConnected {
 			out = append(out, api.Applied{ID: w.ID, Name: w.Name, Position: w.Bundle})
 		}

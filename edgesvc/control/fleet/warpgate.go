@@ -65,6 +65,8 @@ type Warpgate struct {
 	Certificates []Certificate     `json:"certificates"`
 	// RevokedUntil is when the last certificate of a revoked one would have ended.
 	RevokedUntil time.Time `json:"revoked_until,omitzero"`
+	// Said is where it says that it sends requests; nil if it never said so.
+	Said *said `json:"said,omitempty"`
 }
 
 // target is the Warpgate in an audit record.
@@ -131,7 +133,7 @@ func (s *Fleet) ListWarpgates(ctx context.Context, c access.Caller, p access.Pat
 		return api.List[mezu.Warpgate]{}, err
 	}
 	return record.List(ctx, s.records, WarpgatesOf(sc.Environment.Value.ID), page, func(f record.Record[Warpgate]) (mezu.Warpgate, error) {
-		return s.ShownWarpgate(ctx, f.Value.Warpgate, live)
+		return s.ShownWarpgate(ctx, f.Value, live)
 	})
 }
 
@@ -149,7 +151,7 @@ func (s *Fleet) GetWarpgate(ctx context.Context, c access.Caller, p access.Path)
 	if err != nil {
 		return mezu.Warpgate{}, err
 	}
-	return s.ShownWarpgate(ctx, f.Value.Warpgate, live)
+	return s.ShownWarpgate(ctx, f.Value, live)
 }
 
 // DeleteWarpgate removes a Warpgate and revokes its certificates.
@@ -247,7 +249,7 @@ func (s *Fleet) sweepWarpgates(ctx context.Context) error {
 		if s.records.Now().Before(f.Value.RevokedUntil) {
 			return nil // until then it is shown, and refused
 		}
-		w, err := s.ShownWarpgate(ctx, f.Value.Warpgate, live)
+		w, err := s.ShownWarpgate(ctx, f.Value, live)
 		if err != nil || w.Status == mezu.WarpgateConnected {
 			return err
 		}

@@ -122,7 +122,7 @@ func (s *Fleet) WatchWarpgates(ctx context.Context, c access.Caller, p access.Pa
 	return access.Watch(ctx, s.access, c, last, sink, func(ctx context.Context, c access.Caller) (w record.Collection[Warpgate, mezu.Warpgate], err error) {
 		sc, err := s.access.InEnvironment(ctx, c, api.OpWatchWarpgates, p)
 		show := func(ctx context.Context, f record.Record[Warpgate]) (mezu.Warpgate, error) {
-			return s.ShownWarpgate(ctx, f.Value.Warpgate, live.live)
+			return s.ShownWarpgate(ctx, f.Value, live.live)
 		}
 		return record.Collection[Warpgate, mezu.Warpgate]{Prefix: WarpgatesOf(sc.Environment.Value.ID), Show: show, Same: sameWarpgate, Beside: live}, err
 	})

@@ -23,6 +23,9 @@ func (r *rest) bindMachines() {
 	write(r, api.OpRenewWarpgate, api.MaxBody, func(ctx context.Context, req *request, in api.RenewRequest) (api.RegisterResponse, error) {
 		return s.RenewWarpgate(ctx, req.caller, in)
 	})
+	write(r, api.OpWarpgateTargets, api.MaxBody, func(ctx context.Context, req *request, in api.WarpgateTargetsRequest) (struct{}, error) {
+		return struct{}{}, s.TakeTargets(ctx, req.caller, in)
+	})
 
 	read(r, api.OpListEdges, listed(func(ctx context.Context, c access.Caller, _ access.Path, page record.Paging) (api.List[mezu.Edge], error) {
 		return s.ListEdges(ctx, c, page)
