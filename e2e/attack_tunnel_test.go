@@ -146,7 +146,7 @@ func certificatesAtControl(t *testing.T, a *target) {
 	// What an edge asks for visitors is let in, and then judged by what it says of them.
 	visitors := map[string]mezu.Code{api.OpEdgePage.ID: mezu.CodeInvalid, api.OpEdgeRefresh.ID: mezu.CodeUnauthenticated}
 	for role, own := range map[*peer]map[string]bool{
-		gate: {api.OpRenewWarpgate.ID: true},
+		gate: {api.OpRenewWarpgate.ID: true, api.OpWarpgateTargets.ID: true},
 		edge: {api.OpRenewEdge.ID: true, api.OpPublicCertificate.ID: true, api.OpEdgeReport.ID: true, api.OpEdgeStream.ID: true, api.OpEdgeRevocations.ID: true, api.OpEdgeLogout.ID: true},
 	} {
 		client := a.calls(t, role)
