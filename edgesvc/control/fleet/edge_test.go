@@ -16,10 +16,13 @@ func TestEdges_UpOrNot(t *testing.T) {
 	e, _ := in.Enrol(op, "edge-1")
 	show := func() mezu.Edge {
 		t.Helper()
-		one := controltest.Call[mezu.Edge](t, op, api.OpGetEdge, nil, "edge-1")
-		if all := controltest.Call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items; len(all) != 1 || all[0].Status != one.Status || all[0].ID != one.ID {
-			t.Errorf("listed as %+v, shown as %+v", all, one)
-		}
+		var one mezu.Edge
+		// Silence may begin between the two.
+		controltest.Eventually(t, "the edge to be listed as it is shown", func() bool {
+			one = controltest.Call[mezu.Edge](t, op, api.OpGetEdge, nil, "edge-1")
+			all := controltest.Call[api.List[mezu.Edge]](t, op, api.OpListEdges, nil).Items
+			return len(all) == 1 && all[0].Status == one.Status && all[0].ID == one.ID
+		})
 		if by := controltest.Call[mezu.Edge](t, op, api.OpGetEdge, nil, one.ID); by.Name != "edge-1" {
 			t.Errorf("by its id: %+v", by)
 		}
