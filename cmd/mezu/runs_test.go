@@ -77,7 +77,7 @@ func TestDevPort(t *testing.T) {
 	if got, err := r.address("https-addr", taken, true, nil); err != nil || got != "127.0.0.1:0" {
 		t.Errorf("%s, %v", got, err)
 	}
-	if _, err := r.address("https-addr", taken, false, []runRecord{{HTTPSAddr: "127.0.0.1:1", APIAddr: "127.0.0.1:2"}}); err == nil || !strings.Contains(err.Error(), taken) {
+	if _, err := r.address("https-addr", taken, false, []runRecord{{HTTPSAddr: "127.0.0.1:1", APIAddr: "127.0.0.1:2"}}); err == nil || strings.Count(err.Error(), taken) != 1 {
 		t.Errorf("%v", err)
 	}
 	l.Close()

@@ -260,7 +260,12 @@ func (e *Edge) publicCertificate(hello *tls.ClientHelloInfo) (c *tls.Certificate
 func listen(flag, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, &mezu.Error{Code: mezu.CodeUnavailable, Field: flag, Detail: fmt.Sprintf("can't listen on %s: %v", addr, err),
+		why := err
+		var op *net.OpError
+		if errors.As(err, &op) {
+			why = op.Err // which doesn't name the address again
+		}
+		return nil, &mezu.Error{Code: mezu.CodeUnavailable, Field: flag, Detail: fmt.Sprintf("can't listen on %s: %v", addr, why),
 			Hint: "stop what uses the port or choose another with --" + flag, Cause: err}
 	}
 	return l, nil
