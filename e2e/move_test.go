@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -133,12 +134,16 @@ func (w *world) everything() map[string]string {
 	w.t.Helper()
 	out := map[string]string{}
 	for op, params := range map[api.Operation][]string{
-		api.OpListOrganizations: nil, api.OpListOperators: nil, api.OpListTokens: nil, api.OpListEdges: nil, api.OpListMembers: {"acme"}, api.OpListProjects: {"acme"},
+		api.OpListOrganizations: nil, api.OpListOperators: nil, api.OpListTokens: nil, api.OpListMembers: {"acme"}, api.OpListProjects: {"acme"},
 		api.OpListEnvironments: {"acme", "shop"}, api.OpListServiceAccounts: {"acme", "shop"}, api.OpExportProject: {"acme", "shop"},
 		api.OpListDirectories: {"acme", "shop"}, api.OpListUsers: {"acme", "shop", "customers"},
 		api.OpListOrganizationDirectories: {"acme"}, api.OpListOrganizationUsers: {"acme", "staff"},
 	} {
 		out[op.ID] = string(invoke[json.RawMessage](w, w.client, op, nil, params...))
+	}
+	for _, e := range invoke[api.List[mezu.Edge]](w, w.client, api.OpListEdges, nil).Items {
+		e.Status, e.LastSeenAt = "", time.Time{} // they come from its reports
+		out["edge "+e.ID] = fmt.Sprintf("%+v", e)
 	}
 	for _, g := range invoke[api.List[mezu.Warpgate]](w, w.client, api.OpListWarpgates, nil, w.path()...).Items {
 		out["Warpgate "+g.ID] = g.Serial
