@@ -49,9 +49,9 @@ release-check: ## goreleaser's own judgement of goreleaser.yaml; builds goreleas
 	bin/tools/goreleaser check || [ $$? = 2 ]
 
 # Without the race detector run etcd's driver, because the server in the same process takes
-# minutes under it, the harness of the measures, the tests in which a browser and programs
-# do the work, and those that read the source or make text of bytes, where nothing is
-# concurrent. make soak has all of them with it.
+# minutes under it, the test that starts every command a dozen times (SHOWN), the harness of the
+# measures, the tests in which a browser and programs do the work, and those that read the
+# source or make text of bytes, where nothing is concurrent. make soak has all of them with it.
 #
 # Many tests wait for time-outs, disks and one another, so more of them run at once than
 # there are cores: two packages more, the longest of them first, and then twice as many
@@ -68,12 +68,13 @@ release-check: ## goreleaser's own judgement of goreleaser.yaml; builds goreleas
 CORES   := $(shell nproc 2>/dev/null || echo 2)
 LONGEST := ./edgesvc/control ./edgesvc/store/badger ./edgesvc/control/backup
 UNRACED := ./cli/update ./daemon/mask ./daemon/inspect/decode ./daemon/inspect/filter ./daemon/inspect/pretty ./daemon/inspect/protobuf ./edgesvc/store/etcd ./edgesvc/identity/pages ./e2e/browser ./bench/... ./layout ./tui/newtunnel ./tui/requests ./tui/tunnels
+SHOWN   := ^TestTablesInATerminal$$
 
 test: export GORACE ?= atexit_sleep_ms=50
 test: export MEZU_TEST_TOOLS := installed
 test: tools-for-test ## vet and test everything: packages and a tour of the programs with the race detector, then all of e2e and what makes releases
 	go vet ./...
-	go test -race -vet=off -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e ./e2e/pages $(UNRACED))")
+	go test -race -vet=off -skip '$(SHOWN)' -p $$(($(CORES) + 2)) -timeout 15m $(LONGEST) $$(go list ./... | grep -v -x -F -e "$$(go list ./e2e ./e2e/pages $(UNRACED))")
 	go test -race -count=1 -vet=off -timeout 15m -run '^TestTour$$' ./e2e
 	$(MAKE) --no-print-directory -j2 --output-sync=target docs-pages test-e2e test-unraced test-release
 
@@ -90,6 +91,7 @@ test-e2e:
 test-unraced:
 	go test -vet=off -p 1 -timeout 25m $(filter-out ./e2e/browser,$(UNRACED))
 	go test -count=1 -vet=off -timeout 25m ./e2e/browser
+	go test -count=1 -vet=off -timeout 15m -run '$(SHOWN)' ./cmd/mezu
 	cd tools/deploy && go test -count=1 -timeout 5m ./...
 
 # A module of its own, in which nothing is concurrent.
