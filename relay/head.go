@@ -331,10 +331,14 @@ func (m *message) KeepAlive() bool {
 	return !m.close
 }
 
-// Streams reports whether the response has no end that its head tells: a stream of events, of
-// messages or of another protocol, or a body whose length nobody knew.
+// endlessTypes begin the media types of responses that go on for as long as somebody listens:
+// events, calls in which both sides speak, and pictures that replace one another.
+var endlessTypes = append([]string{"text/event-stream", "multipart/x-mixed-replace"}, streamTypes...)
+
+// Streams reports whether the response has no end to wait for: it is of another protocol, or of a
+// media type that goes on. That the length of a body isn't known says nothing: it may be a download.
 func (h *ResponseHead) Streams() bool {
-	return h.Status == 101 || h.Framing == Chunked || h.Framing == UntilClose
+	return h.Status == 101 || (h.Framing == Chunked || h.Framing == UntilClose) && isOfType(h.Fields, endlessTypes)
 }
 
 // DeclaredLength is the value of Content-Length that goes on, or -1 if none does. In a response

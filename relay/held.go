@@ -318,13 +318,16 @@ var streamTypes = []string{"application/grpc", "application/connect+"}
 
 // Streams reports whether the request's body is one side of a streaming call, which has no
 // end to wait for and no rate.
-func (r *Request) Streams() bool {
-	for i := range r.Fields {
-		if !r.Fields[i].Is("content-type") {
+func (r *Request) Streams() bool { return isOfType(r.Fields, streamTypes) }
+
+// isOfType reports whether a message has a media type that begins with one of these.
+func isOfType(fields []Field, types []string) bool {
+	for i := range fields {
+		if !fields[i].Is("content-type") {
 			continue
 		}
-		v := bytes.TrimLeft(r.Fields[i].Value, " \t")
-		for _, t := range streamTypes {
+		v := bytes.TrimLeft(fields[i].Value, " \t")
+		for _, t := range types {
 			if len(v) >= len(t) && equalFold(v[:len(t)], t) {
 				return true
 			}

@@ -347,3 +347,31 @@ func TestRequestStreams(t *testing.T) {
 		}
 	}
 }
+
+// TestResponseStreams: what goes on for as long as somebody listens is told from a download whose
+// length nobody knows.
+func TestResponseStreams(t *testing.T) {
+	for _, c := range []struct {
+		status  int
+		framing relay.Framing
+		kind    string
+		want    bool
+	}{
+		{101, relay.NoBody, "", true},
+		{200, relay.Chunked, "text/event-stream; charset=utf-8", true},
+		{200, relay.UntilClose, "Text/Event-Stream", true},
+		{200, relay.Chunked, "application/grpc-web", true},
+		{200, relay.Chunked, "multipart/x-mixed-replace; boundary=x", true},
+		{200, relay.Length, "text/event-stream", false},
+		{200, relay.Chunked, "text/html", false},
+		{200, relay.UntilClose, "application/zip", false},
+		{200, relay.Chunked, "", false},
+	} {
+		h := relay.ResponseHead{Status: c.status}
+		h.Framing = c.framing
+		h.Fields = []relay.Field{{Name: []byte("Content-Type"), Value: []byte(c.kind)}}
+		if h.Streams() != c.want {
+			t.Errorf("%d %v %q: %v", c.status, c.framing, c.kind, !c.want)
+		}
+	}
+}

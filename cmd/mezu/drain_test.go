@@ -25,6 +25,9 @@ type lasting struct {
 	cut     chan error    // how a stream has ended for its client
 }
 
+// whole is that answer if nothing cut it.
+const whole = "begun, done"
+
 func newLasting(t *testing.T) *lasting {
 	l := &lasting{t: t, arrived: make(chan struct{}), slow: make(chan struct{}), answer: make(chan string, 1), cut: make(chan error, 2)}
 	l.address = workload(t, func(w http.ResponseWriter, r *http.Request) {
@@ -43,6 +46,8 @@ func newLasting(t *testing.T) *lasting {
 			http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		case "/slow":
+			fmt.Fprint(w, "begun, ") // a download whose length nobody knows, and no stream
+			http.NewResponseController(w).Flush()
 			close(l.arrived)
 			<-l.slow
 			fmt.Fprint(w, "done")
@@ -100,7 +105,7 @@ func (l *lasting) ends() {
 		}
 	}
 	close(l.slow)
-	if got := <-l.answer; got != "done" {
+	if got := <-l.answer; got != whole {
 		l.t.Errorf("the slow request got %q", got)
 	}
 }
@@ -171,7 +176,7 @@ func TestTunnelSaysWhatItWaitsFor(t *testing.T) {
 	if code := h.stop(); code != exit.Interrupted || !strings.Contains(h.talk.String(), "stopped shop/"+name+": ") {
 		t.Errorf("stopped with %d: %s", code, h.talk)
 	}
-	if got := <-l.answer; got == "done" {
+	if got := <-l.answer; got == whole {
 		t.Error("the slow request was not cut")
 	}
 	close(l.slow)

@@ -39,8 +39,9 @@ type auditedReset struct {
 // ResetCode makes a bootstrap code that gives an operator a new token, or makes the first
 // operator if there is none, and ends the one before, whichever control plane made it. who is
 // the id or address of an operator; if it is empty, the one who became operator first is meant.
-// With revoke, everything ends with which that operator came in until now. No operation of the API reaches it. It is for whoever owns the machine of a control plane, who
-// could read the store and its key anyway.
+// With revoke, everything ends with which that operator came in until now. No operation of the
+// API reaches it. It is for whoever owns the machine of a control plane, who could read the store
+// and its key anyway.
 func (s *Team) ResetCode(ctx context.Context, holder, who string, revoke bool) (Reset, error) {
 	var out Reset
 	_, err := s.records.Commit(ctx, access.ByProcess(access.ResetOperator), func(ch *record.Change) error {
