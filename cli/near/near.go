@@ -23,7 +23,7 @@ const listTime = 3 * time.Second
 
 // Offer adds to an error of the control plane about what is not there the name of what is, if
 // one is like it, or else the command that lists what there is. It lists with the rights of the
-// client; if that fails, the error stays as it is.
+// client; of what may not be listed, the error stays as it is.
 func Offer(ctx context.Context, c *api.Client, err error) error {
 	var e *mezu.Error
 	var cause *api.ResponseError
@@ -47,6 +47,10 @@ func Offer(ctx context.Context, c *api.Client, err error) error {
 	out := *e
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
+	self, failed := api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
+	if failed != nil || !mayList(self, list, cause.Params[:i]) {
+		return err
+	}
 	names, failed := namesOf(ctx, c, list, cause.Params[:i])
 	if meant := mezu.DidYouMean(cause.Params[i], names); meant != "" && failed == nil {
 		out.Detail += meant
@@ -67,10 +71,22 @@ func offerDirectory(ctx context.Context, c *api.Client, e *mezu.Error, params []
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
-	ofProject, _ := namesOf(ctx, c, api.OpListDirectories, params[:2])
-	ofOrganization, _ := namesOf(ctx, c, api.OpListOrganizationDirectories, params[:1])
+	self, failed := api.Invoke[api.Self](ctx, c, api.OpSelf, nil)
+	if failed != nil {
+		return e
+	}
+	var names []string
+	for _, at := range []struct {
+		list   api.Operation
+		params []string
+	}{{api.OpListDirectories, params[:2]}, {api.OpListOrganizationDirectories, params[:1]}} {
+		if mayList(self, at.list, at.params) {
+			some, _ := namesOf(ctx, c, at.list, at.params)
+			names = append(names, some...)
+		}
+	}
 	out := *e
-	out.Detail += mezu.DidYouMean(word, slices.Concat(ofProject, ofOrganization))
+	out.Detail += mezu.DidYouMean(word, names)
 	return &out
 }
 
@@ -127,7 +143,7 @@ func namesOf(ctx context.Context, c *api.Client, list api.Operation, params []st
 
 // commandOf is the command that lists the same; "" if there is none.
 func commandOf(list api.Operation, params []string) string {
-	switch noun := list.Path[strings.LastIndexByte(list.Path, '/')+1:]; noun {
+	switch noun := lastOf(list.Path); noun {
 	case "organizations":
 		return "mezu orgs list"
 	case "projects", "members":
