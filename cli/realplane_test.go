@@ -167,7 +167,8 @@ func (e endpoint) enrol(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// register registers a Warpgate by a key and keeps its id in the variable WARPGATE.
+// register registers a Warpgate by a key, of a machine that may have a name, and keeps its id in the
+// variable WARPGATE.
 func (e endpoint) register(ts *testscript.TestScript, neg bool, args []string) {
 	client, err := e.client(args[0])
 	ts.Check(err)
@@ -176,7 +177,11 @@ func (e endpoint) register(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	csr, err := trust.CSR(key)
 	ts.Check(err)
-	out, err := api.Invoke[api.RegisterResponse](context.Background(), client, api.OpRegisterWarpgate, api.RegisterRequest{CSR: csr, Version: "1.2.3"})
+	is := api.RegisterRequest{CSR: csr, Version: "1.2.3"}
+	if len(args) > 1 {
+		is.Name = args[1]
+	}
+	out, err := api.Invoke[api.RegisterResponse](context.Background(), client, api.OpRegisterWarpgate, is)
 	if (err == nil) == neg {
 		ts.Fatalf("registering: %v", err)
 	}

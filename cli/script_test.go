@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 // TestEntityScripts runs the scripts of testdata/entity on a control plane as it is:
 // one for each noun. They have some commands more:
 //
-//	register KEY         registers a Warpgate; its id is $WARPGATE
+//	register KEY [NAME]  registers a Warpgate; its id is $WARPGATE
 //	connect KEY [UPSTREAM ALLOWED…]
 //	                     registers one that an edge holds, and that says to what it forwards
 //	enrol NAME           enrols an edge

@@ -42,6 +42,10 @@ type Noun[T any] struct {
 	// can't be a label, before anything is sent; if nil, mezu.ValidateName.
 	Label func(T) string
 	Check func(arg string) error
+	// Called is what people call a record whose label is an id, such as a machine's name; if nil,
+	// nothing. It is in a column of lists, and commands take it for the label where only one record
+	// is called so.
+	Called func(T) string
 	// All lists all records, if List doesn't answer page by page; if nil, List does.
 	All func(ctx context.Context, p Path) ([]T, error)
 	// Resolve turns an argument into the last part of a record's path; if nil, it is the
@@ -227,13 +231,18 @@ func (n Noun[T]) wanted(of string) string {
 		return "the id of " + article(n.One)
 	case "USER":
 		return "the mail address or id of a user"
+	case "EMAIL|ID":
+		return "the mail address or id of " + article(n.One)
 	}
 	return "the name or id of " + article(n.One)
 }
 
 // check refuses an argument that can't name a record.
 func (n Noun[T]) check(arg string) error {
-	if n.Check != nil {
+	switch {
+	case n.Called != nil:
+		return nil // what is no label is looked for
+	case n.Check != nil:
 		return n.Check(arg)
 	}
 	return mezu.ValidateName("name", arg)
@@ -241,16 +250,20 @@ func (n Noun[T]) check(arg string) error {
 
 // at gives the parent's path, and the parameters of the path of the record that an argument
 // names.
-func (n Noun[T]) at(ctx context.Context, inv *invocation.Invocation, o Operations, arg string) (Path, []string, error) {
-	p, err := o.In(inv)
+func (n Noun[T]) at(ctx context.Context, o *oneOptions) (Path, []string, error) {
+	p, err := o.In(o.Invocation)
 	if err != nil {
 		return p, nil, err
 	}
-	ref := arg
-	if n.Resolve != nil {
-		if ref, err = n.Resolve(ctx, p, o, arg); err != nil {
-			return p, nil, err
-		}
+	ref := o.Name
+	switch {
+	case n.Resolve != nil:
+		ref, err = n.Resolve(ctx, p, o.Operations, o.Name)
+	case n.Called != nil && n.Check(o.Name) != nil:
+		ref, err = n.find(ctx, p, o)
+	}
+	if err != nil {
+		return p, nil, err
 	}
 	return p, p.With(ref), nil
 }

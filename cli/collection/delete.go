@@ -27,8 +27,8 @@ type Deletion[T any] struct {
 	// Typed: others' things go with the record, so its name is typed and not just "y".
 	Typed bool
 	// Keep refuses to delete a record that has to stay, confirmed or not, before anything is
-	// asked; if nil, the control plane alone decides. arg is the argument as typed.
-	Keep func(ctx context.Context, client *api.Client, arg string) error
+	// asked; if nil, the control plane alone decides. label is the record's.
+	Keep func(ctx context.Context, client *api.Client, label string) error
 	// Goes says what goes with the record, such as "its 3 members", or is the error why it can't
 	// be deleted. What the caller may not read is left out: the control plane judges in any
 	// case. params are those of the record's path.
@@ -74,12 +74,12 @@ func (n Noun[T]) runDelete(ctx context.Context, o *deleteOptions) error {
 	if err := n.check(o.Name); err != nil {
 		return err
 	}
-	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
+	p, params, err := n.at(ctx, &o.oneOptions)
 	if err != nil {
 		return err
 	}
 	if n.Deletion.Keep != nil {
-		if err := n.Deletion.Keep(ctx, p.Client, o.Name); err != nil {
+		if err := n.Deletion.Keep(ctx, p.Client, params[len(params)-1]); err != nil {
 			return err
 		}
 	}

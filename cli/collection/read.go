@@ -72,6 +72,8 @@ type oneOptions struct {
 	*invocation.Invocation
 	Operations
 	Name string
+	// command is the command as it is typed, without the argument.
+	command string
 }
 
 // named reads the argument that names the record of a command.
@@ -81,7 +83,7 @@ func (n Noun[T]) named(inv *invocation.Invocation, c *cli.Context) (oneOptions, 
 		return oneOptions{}, err
 	}
 	at, err := n.where(c)
-	return oneOptions{inv, at, args[0]}, err
+	return oneOptions{inv, at, args[0], c.Command.HelpName}, err
 }
 
 // NewShow is "mezu NOUN show".
@@ -102,7 +104,7 @@ func (n Noun[T]) newShow(inv *invocation.Invocation, run func(context.Context, *
 }
 
 func (n Noun[T]) runShow(ctx context.Context, o *oneOptions) error {
-	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
+	p, params, err := n.at(ctx, o)
 	if err != nil {
 		return err
 	}

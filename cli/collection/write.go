@@ -144,7 +144,7 @@ func (n Noun[T]) runAct(ctx context.Context, o *oneOptions, op api.Operation, do
 	if err := n.check(o.Name); err != nil {
 		return err
 	}
-	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
+	p, params, err := n.at(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (n Noun[T]) newPatch(inv *invocation.Invocation, done string, patch func(*c
 }
 
 func (n Noun[T]) runUpdate(ctx context.Context, o *updateOptions) error {
-	p, params, err := n.at(ctx, o.Invocation, o.Operations, o.Name)
+	p, params, err := n.at(ctx, &o.oneOptions)
 	if err != nil {
 		return err
 	}

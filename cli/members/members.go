@@ -35,10 +35,11 @@ func noun() collection.Noun[mezu.Member] {
 	}
 	meta := collection.Meta(func(m mezu.Member) mezu.Meta { return m.Meta })
 	return collection.Noun[mezu.Member]{
-		Name: "members", One: "member", Many: "members", Arg: "ID",
+		Name: "members", One: "member", Many: "members", Arg: "EMAIL|ID",
 		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListMembers, Watch: api.OpWatchMembers, Get: api.OpGetMember, Update: api.OpUpdateMember, Delete: api.OpDeleteMember},
 		Label:      func(m mezu.Member) string { return m.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixMember, id) },
+		Called:     func(m mezu.Member) string { return m.Email },
 		Columns:    columns,
 		Details: slices.Concat(columns[:3], []terminal.Column[mezu.Member]{
 			{Head: "PERSON", Value: func(m mezu.Member) string { return m.Person }},
@@ -70,10 +71,11 @@ func invitations(inv *invocation.Invocation) *cli.Command {
 		{Head: "EXPIRES", At: func(i mezu.Invitation) time.Time { return i.ExpiresAt }},
 	}
 	n := collection.Noun[mezu.Invitation]{
-		Name: "invitations", One: "invitation", Many: "open invitations", Arg: "ID",
+		Name: "invitations", One: "invitation", Many: "open invitations", Arg: "EMAIL|ID",
 		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListInvitations, Get: api.OpGetInvitation, Delete: api.OpDeleteInvitation},
 		Label:      func(i mezu.Invitation) string { return i.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixInvitation, id) },
+		Called:     func(i mezu.Invitation) string { return i.Email },
 		Columns:    columns, Details: columns,
 		Empty: "mezu members invite EMAIL asks somebody in", Deletion: collection.Deletion[mezu.Invitation]{Note: "whose link then opens nothing", Title: func(i mezu.Invitation) string { return "of " + i.Email }},
 	}
@@ -91,5 +93,5 @@ func goes(ctx context.Context, client *api.Client, m mezu.Member, params []strin
 		}
 	}
 	return nil, &mezu.Error{Code: mezu.CodeConflict, Detail: terminal.Clean(m.Email) + " is the last owner, and an organization has at least one",
-		Hint: "mezu members update ID --role owner makes somebody else owner first, or delete the organization"}
+		Hint: "mezu members update EMAIL --role owner makes somebody else owner first, or delete the organization"}
 }

@@ -53,6 +53,7 @@ func noun() collection.Noun[mezu.Operator] {
 		Operations: collection.Operations{In: collection.AtTop, List: api.OpListOperators, Get: api.OpGetOperator, Create: api.OpCreateOperator, Delete: api.OpDeleteOperator},
 		Label:      func(o mezu.Operator) string { return cmp.Or(o.Email, o.ID) },
 		Check:      check,
+		Called:     func(o mezu.Operator) string { return o.Email },
 		Columns:    columns, Details: slices.Concat(columns[:2], meta[:len(meta)-1]), // the id comes first
 		Empty:    "mezusphere operator reset, on a machine of the control plane, makes one",
 		Deletion: collection.Deletion[mezu.Operator]{Note: "who stays a member where they are one", Keep: keepLast},

@@ -137,7 +137,7 @@ func (t *target) aboutWarpgate(ctx context.Context, err error) (detail, hint str
 	case e.Code != mezu.CodeNoWarpgate:
 		return e.Detail, "mezu doctor"
 	case probe.AllDrain(e):
-		return "all Warpgates of " + name + " are draining", fmt.Sprintf("mezu warpgates list -p %s -e %s, then mezu warpgates undrain ID", t.project, t.environment)
+		return "all Warpgates of " + name + " are draining", fmt.Sprintf("mezu warpgates list -p %s -e %s, then mezu warpgates undrain NAME", t.project, t.environment)
 	case t.tunnel == nil:
 		return "no Warpgate of " + name + " is connected", "mezu tunnel PORT -e " + t.environment + ", or start warpgate beside the workload"
 	}

@@ -31,10 +31,11 @@ func noun() collection.Noun[mezu.Token] {
 	columns := columns()
 	meta := collection.Meta(func(t mezu.Token) mezu.Meta { return t.Meta })
 	return collection.Noun[mezu.Token]{
-		Name: "tokens", One: "token", Many: "tokens", Arg: "ID",
+		Name: "tokens", One: "token", Many: "tokens", Arg: "NAME|ID",
 		Operations: collection.Operations{In: collection.AtTop, List: api.OpListTokens, Get: api.OpGetToken, Delete: api.OpDeleteToken},
 		Label:      func(t mezu.Token) string { return t.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixToken, id) },
+		Called:     func(t mezu.Token) string { return t.Name },
 		Columns:    columns, Details: slices.Concat(columns[:4], meta[:1]),
 		Empty:    "mezu tokens create NAME makes one; a login has its own, which is none of these",
 		Deletion: collection.Deletion[mezu.Token]{Note: "which opens nothing then", Title: func(t mezu.Token) string { return cmp.Or(t.Name, t.ID) }, Keep: keepOwn},

@@ -41,10 +41,11 @@ func noun() collection.Noun[mezu.Warpgate] {
 	}
 	meta := collection.Meta(func(w mezu.Warpgate) mezu.Meta { return w.Meta })
 	return collection.Noun[mezu.Warpgate]{
-		Name: "warpgates", One: "Warpgate", Many: "Warpgates", Arg: "ID",
+		Name: "warpgates", One: "Warpgate", Many: "Warpgates", Arg: "NAME|ID",
 		Operations: collection.Operations{In: collection.InEnvironment, List: api.OpListWarpgates, Watch: api.OpWatchWarpgates, Get: api.OpGetWarpgate, Delete: api.OpDeleteWarpgate},
 		Label:      func(w mezu.Warpgate) string { return w.ID },
 		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixWarpgate, id) },
+		Called:     func(w mezu.Warpgate) string { return w.Name },
 		Columns:    columns,
 		Details: slices.Concat(columns, []terminal.Column[mezu.Warpgate]{
 			{Head: "UPSTREAM", Value: upstream},
