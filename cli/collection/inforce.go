@@ -36,7 +36,9 @@ func Waits(c *cli.Context) bool { return c.Bool(waitFlag) }
 
 // InForce waits until all edges that are connected, and all Warpgates of these environments, run
 // what the environments are told now. edges is a position to which the edges have to come in any
-// case, such as that of the removal of another environment; zero is none.
+// case, such as that of the removal of another environment; zero is none. What is waited for was
+// written, whatever becomes of the wait: every error says so. While the control plane can't be
+// asked, it is asked again.
 func InForce(ctx context.Context, inv *invocation.Invocation, edges mezu.Position, environments ...Path) error {
 	limit := cmp.Or(inv.Flags.Timeout, waitForce)
 	waiting, cancel := context.WithTimeout(ctx, limit)
@@ -44,13 +46,16 @@ func InForce(ctx context.Context, inv *invocation.Invocation, edges mezu.Positio
 	begun := time.Now()
 	waits := make([]*force, len(environments))
 	for i, p := range environments {
-		waits[i] = &force{Path: p, edges: edges}
+		waits[i] = &force{Path: p, edges: edges, unseen: errors.New("nobody was asked")}
 	}
 	for {
 		left := 0
 		for _, f := range waits {
 			if err := f.look(waiting); err != nil && waiting.Err() == nil {
-				return err
+				if refused, ok := errors.AsType[*mezu.Error](err); ok && refused.Lasts() {
+					return unseen(refused)
+				}
+				f.unseen = err
 			}
 			if !f.holds {
 				left++
@@ -69,14 +74,26 @@ func InForce(ctx context.Context, inv *invocation.Invocation, edges mezu.Positio
 			return ctx.Err()
 		}
 		var lag []string
+		said := "it was written, and is not in force everywhere after %s: %s"
 		for _, f := range waits {
+			if f.unseen != nil {
+				said = "it was written, and whether it is in force everywhere is unknown after %s: %s"
+				f.lag, _ = terminal.Explain(f.unseen)
+			}
 			if !f.holds {
-				lag = append(lag, f.lag+" ("+f.Text+")")
+				lag = append(lag, terminal.Clean(f.lag)+" ("+f.Text+")")
 			}
 		}
-		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf("it was written, and is not in force everywhere after %s: %s", terminal.Span(limit), strings.Join(lag, "; ")),
+		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf(said, terminal.Span(limit), strings.Join(lag, "; ")),
 			Hint: "mezu status, or --timeout with more time"}
 	}
+}
+
+// unseen is the error of a look that would be refused again.
+func unseen(refused *mezu.Error) error {
+	out := *refused
+	out.Detail, out.Cause = "it was written, and whether it is in force everywhere is unknown: "+refused.Detail, refused
+	return &out
 }
 
 // force is how far an environment is.
@@ -85,6 +102,8 @@ type force struct {
 	// target is where everybody has to come; later positions are others' changes.
 	target, edges mezu.Position
 	holds         bool
+	// unseen is why nothing is known now.
+	unseen error
 	// everywhere counts those who run it, and lag says who doesn't.
 	everywhere, lag string
 }
@@ -94,13 +113,11 @@ func (f *force) look(ctx context.Context) error {
 	if f.holds {
 		return nil
 	}
-	if f.lag == "" {
-		f.lag = "nobody was asked"
-	}
 	s, err := api.Invoke[api.RoutesState](ctx, f.Client, api.OpListRoutes, nil, f.Params...)
 	if err != nil {
 		return err
 	}
+	f.unseen = nil
 	if f.target.IsZero() {
 		f.target = s.Position
 	}

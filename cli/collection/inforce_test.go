@@ -22,11 +22,25 @@ import (
 // and again.
 func told(t *testing.T, states ...api.RoutesState) (collection.Path, *invocation.Invocation, *bytes.Buffer) {
 	t.Helper()
+	answers := make([]any, len(states))
+	for i, s := range states {
+		answers[i] = s
+	}
+	return tells(t, answers...)
+}
+
+// tells is told for any answers.
+func tells(t *testing.T, answers ...any) (collection.Path, *invocation.Invocation, *bytes.Buffer) {
+	t.Helper()
 	var asked atomic.Int64
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n := min(int(asked.Add(1)), len(states))
+		now := answers[min(int(asked.Add(1)), len(answers))-1]
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(states[n-1])
+		if p, refused := now.(api.Problem); refused {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(p.Status)
+		}
+		_ = json.NewEncoder(w).Encode(now)
 	}))
 	t.Cleanup(server.Close)
 	config := server.Client().Transport.(*http.Transport).TLSClientConfig
@@ -38,6 +52,31 @@ func told(t *testing.T, states ...api.RoutesState) (collection.Path, *invocation
 	talk := &bytes.Buffer{}
 	inv := &invocation.Invocation{Streams: terminal.Streams{Err: talk, Unicode: true}}
 	return collection.Path{Client: client, Params: []string{"acme", "shop", "production"}, Text: "acme/shop/production"}, inv, talk
+}
+
+// TestInForce_Outage: what was written is said to be, whatever becomes of the wait, and an outage that
+// passes ends it no sooner than its time.
+func TestInForce_Outage(t *testing.T) {
+	edge := mezu.NewID(mezu.PrefixEdge, time.Now())
+	good := api.RoutesState{Position: at(5), Applied: []api.Applied{{ID: edge, Name: "fra-1", Position: at(5)}}}
+	refuse := func(code mezu.Code) any {
+		return api.Problem{Code: code, Detail: "as this test has it", Status: code.Status()}
+	}
+	p, inv, talk := tells(t, refuse(mezu.CodeInternal), refuse(mezu.CodeRateLimited), good)
+	if err := collection.InForce(t.Context(), inv, mezu.Position{}, p); err != nil || !strings.Contains(talk.String(), "is in force: 1 edge") {
+		t.Error(err, talk.String())
+	}
+	p, inv, _ = tells(t, refuse(mezu.CodeInternal))
+	inv.Flags.Timeout = 300 * time.Millisecond
+	err := collection.InForce(t.Context(), inv, mezu.Position{}, p)
+	if want := "it was written, and whether it is in force everywhere is unknown after 0.3 s: as this test has it (acme/shop/production)"; exit.Of(err) != exit.TimedOut || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("code %d, %v", exit.Of(err), err)
+	}
+	p, inv, _ = tells(t, refuse(mezu.CodeForbidden))
+	err = collection.InForce(t.Context(), inv, mezu.Position{}, p)
+	if want := "it was written, and whether it is in force everywhere is unknown: as this test has it"; exit.Of(err) != exit.NotAllowed || err.Error() != want {
+		t.Errorf("code %d, %v", exit.Of(err), err)
+	}
 }
 
 func at(revision uint64) mezu.Position { return mezu.Position{Epoch: 1, Revision: revision} }

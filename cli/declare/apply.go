@@ -20,7 +20,7 @@ type applyOptions struct {
 	*invocation.Invocation
 	File          string
 	Prune, DryRun bool
-	// Wait until all environments of the file are in force everywhere.
+	// Wait until all environments that the file changes are in force everywhere.
 	Wait bool
 }
 
@@ -49,7 +49,15 @@ func newApply(inv *invocation.Invocation, run func(context.Context, *applyOption
 }
 
 func runApply(ctx context.Context, o *applyOptions) error {
-	f, t, out, err := send(ctx, o)
+	f, t, err := o.read(ctx)
+	if err != nil {
+		return err
+	}
+	others, err := o.others(ctx, f, t)
+	if err != nil {
+		return err
+	}
+	out, err := o.send(ctx, f, t)
 	if err != nil {
 		return err
 	}
@@ -72,8 +80,12 @@ func runApply(ctx context.Context, o *applyOptions) error {
 		return err
 	}
 	var environments []collection.Path
-	for _, e := range out.Environments {
+	for _, e := range slices.Concat(out.Environments, others) {
 		environments = append(environments, collection.Path{Client: t.client, Params: []string{t.organization, t.project, e.Name}, Text: t.String() + "/" + terminal.Clean(e.Name)})
+	}
+	if len(environments) == 0 {
+		o.Sayf("%s has no environment, so there is nothing to wait for", t)
+		return nil
 	}
 	var removal mezu.Position
 	if out.Applied && o.Prune {
@@ -82,20 +94,43 @@ func runApply(ctx context.Context, o *applyOptions) error {
 	return collection.InForce(ctx, o.Invocation, removal, environments...)
 }
 
-// send reads the file and sends it. An error about a field says where the field is in the
-// file.
-func send(ctx context.Context, o *applyOptions) (*manifest.File, target, api.ApplyResponse, error) {
+// others are the environments that are waited for though the file does not name them: what it says
+// of roles and directories is in what every environment of the project runs. They are asked for
+// before anything is written. If the file prunes, there will be none.
+func (o *applyOptions) others(ctx context.Context, f *manifest.File, t target) (out []mezu.Environment, err error) {
+	m := &f.Manifest
+	if !o.Wait || o.Prune || len(m.Environments) > 0 && len(m.Roles)+len(m.Directories) == 0 {
+		return nil, nil
+	}
+	for e, err := range api.All[mezu.Environment](ctx, t.client, api.OpListEnvironments, t.organization, t.project) {
+		if mezu.CodeOf(err) == mezu.CodeNotFound {
+			return nil, nil // the file makes the project
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, named := m.Environments[e.Name]; !named {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// read reads the file, and finds the project that it is for.
+func (o *applyOptions) read(ctx context.Context) (*manifest.File, target, error) {
 	f, err := readFile(ctx, o.Invocation, o.File)
 	if err != nil {
-		return nil, target{}, api.ApplyResponse{}, err
+		return nil, target{}, err
 	}
 	t, err := find(o.Invocation, f)
-	if err != nil {
-		return nil, t, api.ApplyResponse{}, err
-	}
+	return f, t, err
+}
+
+// send sends a file. An error about a field says where the field is in the file.
+func (o *applyOptions) send(ctx context.Context, f *manifest.File, t target) (api.ApplyResponse, error) {
 	body := api.ApplyRequest{Manifest: f.Manifest, Prune: o.Prune, DryRun: o.DryRun}
 	out, err := api.Invoke[api.ApplyResponse](ctx, t.client, api.OpApplyProject, body, t.organization, t.project)
-	return f, t, out, f.Explain(err)
+	return out, f.Explain(err)
 }
 
 // things is a number of things, in words.
@@ -129,7 +164,12 @@ func newDiff(inv *invocation.Invocation, run func(context.Context, *diffOptions)
 }
 
 func runDiff(ctx context.Context, o *diffOptions) error {
-	_, _, out, err := send(ctx, &applyOptions{Invocation: o.Invocation, File: o.File, DryRun: true})
+	apply := &applyOptions{Invocation: o.Invocation, File: o.File, DryRun: true}
+	f, t, err := apply.read(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := apply.send(ctx, f, t)
 	if err != nil {
 		return err
 	}
