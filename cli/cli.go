@@ -8,7 +8,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -138,7 +137,13 @@ func run(ctx context.Context, inv *invocation.Invocation, app *cli.App, args []s
 		return err
 	}
 	if line.Global(versionFlag) == "true" && !line.WantsHelp() {
-		if line, err = argv.Read(root, []string{"version", "--output", cmp.Or(line.Global("output"), string(terminal.Table))}); err != nil {
+		version := []string{"version"}
+		for _, flag := range []string{"output", "jq", "watch"} {
+			if value := line.Global(flag); value != "" {
+				version = append(version, "--"+flag+"="+value)
+			}
+		}
+		if line, err = argv.Read(root, version); err != nil {
 			return err
 		}
 	}
@@ -233,6 +238,9 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 func alone(inv *invocation.Invocation, run dashboard.Runner) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if _, err := invocation.Arguments(c); err != nil {
+			return err
+		}
+		if err := refused(inv, invocation.Text, "mezu"); err != nil {
 			return err
 		}
 		return run(c.Context, inv, dashboard.Options{Theme: dashboard.ThemeAuto})

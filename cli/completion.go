@@ -43,6 +43,7 @@ func completionCommand(inv *invocation.Invocation) *cli.Command {
 		BashComplete: invocation.Complete(func(context.Context) ([]string, error) {
 			return shells(), nil
 		}),
+		Before: inv.Is(invocation.Text),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "SHELL")
 			if err != nil {

@@ -14,6 +14,9 @@ import (
 // that list or show do, and none that changes something can be repeated.
 func TestKinds(t *testing.T) {
 	inv := &invocation.Invocation{Getenv: func(string) string { return "" }}
+	silent := []string{"delete", "use", "login", "logout", "daemon run", "daemon start", "daemon stop", "daemon restart", "daemon install", "daemon uninstall", "tunnel stop", "tunnel rm"}
+	text := []string{"completion", "dashboard", "daemon logs", "requests curl", "requests har", "help exit-codes", "help environment", "help scripting"}
+	events := []string{"dev", "tunnel"}
 	only := []string{"list", "show", "status", "logins", "sessions", "audit", "doctor", "whoami", "routes test", "diff"}
 	app := newApp(inv, Config{})
 	var look func(path string, all []*cli.Command)
@@ -31,7 +34,12 @@ func TestKinds(t *testing.T) {
 			if shows := slices.Contains(only, c.Name) && at != "requests diff" || slices.Contains(only, at); shows != (kind&invocation.Shows != 0) {
 				t.Errorf("%s: it can be repeated: %v", at, !shows)
 			}
-			if makes := slices.Contains([]string{"create", "update", "delete", "rotate"}, c.Name) && at != "update"; (listed || makes) && kind&invocation.Named == 0 {
+			for of, all := range map[invocation.Kind][]string{invocation.Silent: silent, invocation.Text: text, invocation.Events: events} {
+				if is := kind&of != 0; is != (slices.Contains(all, at) || c.Name == "delete" && of == invocation.Silent) {
+					t.Errorf("%s: of kind %v: %v", at, of, is)
+				}
+			}
+			if makes := slices.Contains([]string{"create", "update", "rotate"}, c.Name) && at != "update"; (listed || makes) && kind&invocation.Named == 0 {
 				t.Errorf("%s: what it writes has no names", at)
 			}
 		}

@@ -14,6 +14,7 @@ func topicsCommand(inv *invocation.Invocation) *cli.Command {
 	for _, t := range topics() {
 		out.Subcommands = append(out.Subcommands, &cli.Command{
 			Name: t.name, Usage: t.usage,
+			Before: inv.Is(invocation.Text),
 			Action: func(c *cli.Context) error {
 				if _, err := invocation.Arguments(c); err != nil {
 					return err

@@ -48,8 +48,25 @@ func readWatch(c *cli.Context, inv *invocation.Invocation) error {
 	return nil
 }
 
-// repeatable has a command, and those below it, do what the global flags --watch and -o name ask
-// for.
+// refused is the error of global flags about results that a command of a kind can't satisfy.
+func refused(inv *invocation.Invocation, kind invocation.Kind, command string) error {
+	is := func(some invocation.Kind) bool { return kind&some != 0 }
+	output := inv.Flags.Output
+	switch {
+	case output == terminal.Names && !is(invocation.Named):
+		return exit.Usagef("%s writes no names; -o name is for what lists, shows or makes something", command)
+	case inv.Select != nil && is(invocation.Silent|invocation.Text):
+		return exit.Usagef("%s writes no JSON; --jq is for what lists, shows or makes something", command)
+	case (output == terminal.JSON || output == terminal.YAML) && is(invocation.Text):
+		return exit.Usagef("%s writes text and no %s; -o is for what lists, shows or makes something", command, strings.ToUpper(string(output)))
+	case output == terminal.YAML && is(invocation.Events):
+		return exit.Usagef("%s writes lines or, with -o json, events; -o yaml is for what lists, shows or makes something", command)
+	}
+	return nil
+}
+
+// repeatable has a command, and those below it, do what the global flags --watch, --jq and -o ask
+// for, or refuse it.
 func repeatable(inv *invocation.Invocation, c *cli.Command, path string) {
 	for _, s := range c.Subcommands {
 		repeatable(inv, s, path+" "+s.Name)
@@ -60,8 +77,8 @@ func repeatable(inv *invocation.Invocation, c *cli.Command, path string) {
 	action := c.Action
 	c.Action = func(line *cli.Context) error {
 		kind := inv.TakeKind()
-		if inv.Flags.Output == terminal.Names && kind&invocation.Named == 0 {
-			return exit.Usagef("mezu %s writes no names; -o name is for what lists, shows or makes something", path)
+		if err := refused(inv, kind, "mezu "+path); err != nil {
+			return err
 		}
 		if inv.Flags.Watch == 0 {
 			return action(line)

@@ -59,7 +59,7 @@ func (n Noun[T]) newDelete(inv *invocation.Invocation, run func(context.Context,
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true},
 			ifRevision(n.One),
 		}, n.waitFlags()),
-		Before: inv.Is(invocation.Named),
+		Before: inv.Is(invocation.Silent),
 		Action: func(c *cli.Context) error {
 			o, err := n.named(inv, c)
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,13 +60,15 @@ func DetachedArguments() []string { return []string{commandName, runName, "--" +
 
 // Command is "mezu daemon". It is about the daemon of this user, whatever the profile.
 func Command(inv *invocation.Invocation, d *Daemon, p Program) *cli.Command {
+	silent := []*cli.Command{newRun(inv, d, p), d.inspects(newStart(inv, d)), newStop(inv, d), d.inspects(newRestart(inv, d)), newInstall(inv, d), newUninstall(inv)}
+	for _, c := range silent {
+		c.Before = inv.Is(invocation.Silent)
+	}
 	return &cli.Command{
 		Name: commandName, Usage: "Run, stop and look at the local daemon, which holds the tunnels of this user", Category: "program",
 		Description: "mezu tunnel starts the daemon when it needs it, and it ends by itself when there is nothing to do.\n" +
 			"Its folder is daemon in the state folder of the user; docs/daemon.md has all of it.",
-		Subcommands: []*cli.Command{
-			newRun(inv, d, p), d.inspects(newStart(inv, d)), newStop(inv, d), d.inspects(newRestart(inv, d)), newStatus(inv, d), newLogs(inv, d), newInstall(inv, d), newUninstall(inv),
-		},
+		Subcommands: slices.Concat(silent[:4], []*cli.Command{newStatus(inv, d), newLogs(inv, d)}, silent[4:]),
 	}
 }
 
@@ -351,6 +354,7 @@ func newLogs(inv *invocation.Invocation, d *Daemon) *cli.Command {
 		Name: "logs", Usage: "Show the end of the daemon's log", Category: dev.Category,
 		Description: "It is there when no daemon is running too.",
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what is written from now on", DisableDefaultText: true}},
+		Before:      inv.Is(invocation.Text),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

@@ -81,7 +81,8 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 		Name: "dashboard", Usage: "Show tunnels, requests, routes and users on the whole terminal", Category: "development",
 		Description: "mezu alone does the same on a terminal. Keys are in its last line; ? has all of them.\n" +
 			"Without a dashboard: mezu tunnel list, mezu requests list -f, mezu status.",
-		Flags: Flags(),
+		Flags:  Flags(),
+		Before: inv.Is(invocation.Text),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

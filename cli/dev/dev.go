@@ -22,6 +22,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/profile"
+	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/manifest"
 )
 
@@ -97,6 +98,7 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 			&cli.IntFlag{Name: "max-conns", Usage: "serve `N` requests at once", DefaultText: "what memory and descriptors carry"},
 			&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line", DisableDefaultText: true},
 		},
+		Before: inv.Is(invocation.Events),
 		Action: func(c *cli.Context) error {
 			o, err := parse(c, inv)
 			if err != nil {
@@ -109,7 +111,7 @@ func Command(inv *invocation.Invocation, run Runner) *cli.Command {
 
 func parse(c *cli.Context, inv *invocation.Invocation) (Options, error) {
 	o := Options{
-		Invocation: inv, State: c.Path("state"), Ephemeral: c.Bool("ephemeral"), JSON: c.Bool("json") || inv.Select != nil,
+		Invocation: inv, State: c.Path("state"), Ephemeral: c.Bool("ephemeral"), JSON: c.Bool("json") || inv.Flags.Output == terminal.JSON,
 		HTTPSAddr: c.String("https-addr"), APIAddr: c.String("api-addr"), MaxConns: c.Int("max-conns"),
 	}
 	if o.MaxConns < 0 || o.MaxConns > MaxMaxConns {

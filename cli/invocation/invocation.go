@@ -57,6 +57,12 @@ const (
 	Shows Kind = 1 << iota
 	// Named: what it writes has names, which -o name writes alone.
 	Named
+	// Silent: it writes no result. What -o asks for is the form of its errors.
+	Silent
+	// Text: it writes text, which has no other form.
+	Text
+	// Events: it writes what happens, in lines or as JSON.
+	Events
 )
 
 // Is has a command say of what kind it is, before it runs.

@@ -67,6 +67,7 @@ func newLogin(inv *invocation.Invocation, open Opener, run func(context.Context,
 			&cli.BoolFlag{Name: "no-browser", Usage: "print the address and open no browser", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "with-token", Usage: "read a token or key from standard input", DisableDefaultText: true},
 		},
+		Before: inv.Is(invocation.Silent),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 { // it may be a token, which is not to be repeated
 				e := exit.Usagef("mezu login takes no argument")

@@ -24,7 +24,8 @@ func newLogout(inv *invocation.Invocation, run func(context.Context, *logoutOpti
 		Name: "logout", Usage: "End the login of the profile, here and at the control plane", Category: category,
 		Description: "The profile stays, so that mezu login needs no address. If the control plane can't be reached, the login is\n" +
 			"deleted here, and ends there by itself.",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "end the logins of all profiles", DisableDefaultText: true}},
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "end the logins of all profiles", DisableDefaultText: true}},
+		Before: inv.Is(invocation.Silent),
 		Action: func(c *cli.Context) error {
 			if _, err := invocation.Arguments(c); err != nil {
 				return err

@@ -112,7 +112,7 @@ func newDelete(inv *invocation.Invocation, run func(context.Context, *deleteOpti
 		Name: "delete", Aliases: []string{"rm"}, Usage: "Delete a profile, and end its login", ArgsUsage: "NAME",
 		BashComplete: invocation.Complete(func(context.Context) ([]string, error) { return inv.Profiles.Names() }),
 		Flags:        []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", DisableDefaultText: true}},
-		Before:       inv.Is(invocation.Named),
+		Before:       inv.Is(invocation.Silent),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Described(c, invocation.Argument{Name: "NAME", Is: "the name of a profile"})
 			if err != nil {

@@ -24,6 +24,7 @@ func newUse(inv *invocation.Invocation, run func(context.Context, *useOptions) e
 		Name: "use", Usage: "Choose the environment that commands work in by default", ArgsUsage: "[[ORG/]PROJECT/]ENVIRONMENT", Category: category,
 		Description:  "What is left out is that of the context. The profile remembers it; flags, variables and mezu.yaml go first.",
 		BashComplete: invocation.Complete(func(ctx context.Context) ([]string, error) { return candidates(ctx, inv) }),
+		Before:       inv.Is(invocation.Silent),
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "ENVIRONMENT")
 			if err != nil {

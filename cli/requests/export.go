@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/local"
 )
@@ -33,6 +34,7 @@ func (o *command) curl() *cli.Command {
 			return o.Printf("%s", text)
 		}, nil
 	})
+	c.Before = o.Is(invocation.Text)
 	c.Description = "What is masked becomes a variable, without which the shell does not begin; --unmask writes it out."
 	return c
 }
@@ -53,6 +55,7 @@ func (o *command) har() *cli.Command {
 			filterFlag(), unmaskFlag(),
 			&cli.PathFlag{Name: "file", Aliases: []string{"O"}, Usage: "write it to `FILE`; - is stdout, where it goes anyway if that is no terminal"},
 		},
+		Before: o.Is(invocation.Text),
 		Action: func(line *cli.Context) error {
 			h := &harOptions{o, local.HARQuery{Filter: line.String("filter"), Unmask: line.Bool("unmask")}, line.Path("file")}
 			ids := line.Args().Slice()

@@ -50,7 +50,12 @@ func (o *command) show() *cli.Command {
 		s := &showOptions{o, line.String("body"), line.Bool("frames"), line.Int("frame"), line.Bool("hex"), line.Bool("unmask"), o.Path(line.Path("descriptors"))}
 		return s.run, s.check(line.IsSet("frame"))
 	})
-	c.Before = o.Is(invocation.Shows | invocation.Named)
+	c.Before = func(line *cli.Context) error {
+		if line.IsSet("body") || line.IsSet("frame") {
+			return o.Is(invocation.Shows | invocation.Text)(line)
+		}
+		return o.Is(invocation.Shows | invocation.Named)(line)
+	}
 	return c
 }
 

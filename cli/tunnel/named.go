@@ -27,12 +27,14 @@ import (
 func named(inv *invocation.Invocation, cfg Config) []*cli.Command {
 	one := newNamed(inv, cfg, "show", "Show one tunnel of this machine", showOne)
 	one.Before = inv.Is(invocation.Shows | invocation.Named)
+	stop := newNamed(inv, cfg, "stop", "Stop a tunnel, when its requests have ended, and keep it", stopOne)
+	remove := newNamed(inv, cfg, "rm", "Stop a tunnel and forget it, with its key; its environment stays", removeOne)
+	stop.Before, remove.Before = inv.Is(invocation.Silent), inv.Is(invocation.Silent)
+	start := newNamed(inv, cfg, "start", "Start a tunnel that was stopped", startOne)
+	open := newNamed(inv, cfg, "open", "Open the address of a tunnel in the browser", openOne)
+	start.Before, open.Before = inv.Is(invocation.Named), inv.Is(invocation.Named)
 	return []*cli.Command{
-		newList(inv, cfg), one,
-		newNamed(inv, cfg, "start", "Start a tunnel that was stopped", startOne),
-		newNamed(inv, cfg, "stop", "Stop a tunnel, when its requests have ended, and keep it", stopOne),
-		newNamed(inv, cfg, "rm", "Stop a tunnel and forget it, with its key; its environment stays", removeOne),
-		newNamed(inv, cfg, "open", "Open the address of a tunnel in the browser", openOne),
+		newList(inv, cfg), one, start, stop, remove, open,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/mezusphere/mezu/cli/dashboard"
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
+	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/tunnel/own"
 	"github.com/mezusphere/mezu/cli/tunnel/target"
 	"github.com/mezusphere/mezu/local"
@@ -137,6 +138,7 @@ func newTunnel(inv *invocation.Invocation, cfg Config, run func(context.Context,
 			flag("exec", groupUntil, "run the program after -- once requests get through, close, and exit with its code"),
 		}, dashboard.Flags()...),
 		Subcommands: named(inv, cfg),
+		Before:      inv.Is(invocation.Events),
 		Action: func(c *cli.Context) error {
 			o, err := parse(c, inv, cfg)
 			if err != nil {
@@ -176,7 +178,7 @@ func parse(c *cli.Context, inv *invocation.Invocation, cfg Config) (*options, er
 		Insecure: c.Bool("insecure-upstream"), Listing: c.Bool("listing"), SPA: c.Bool("spa"),
 		Access: own.Access{Directory: c.String("auth"), CIDRs: c.StringSlice("allow-cidr"), Password: c.IsSet("basic-auth"), Public: c.Bool("public")},
 		User:   c.String("basic-auth"),
-		Join:   c.Bool("join"), Detach: c.Bool("detach"), Wait: c.Bool("wait"), JSON: c.Bool("json") || inv.Select != nil, Plain: c.Bool("plain"), Browse: c.Bool("open"), Clip: c.Bool("copy"),
+		Join:   c.Bool("join"), Detach: c.Bool("detach"), Wait: c.Bool("wait"), JSON: c.Bool("json") || inv.Flags.Output == terminal.JSON, Plain: c.Bool("plain"), Browse: c.Bool("open"), Clip: c.Bool("copy"),
 		QR: c.Bool("qr"), Remove: c.Bool("rm"), EnvFile: inv.Path(c.Path("env-file")),
 	}
 	var err error

@@ -31,11 +31,10 @@ func newSessions(inv *invocation.Invocation, n collection.Noun[mezu.User], run f
 			&cli.BoolFlag{Name: "end-all", Usage: "end all sessions", DisableDefaultText: true},
 		),
 		Before: func(c *cli.Context) error {
-			kind := invocation.Named
-			if !c.IsSet("end") && !c.Bool("end-all") {
-				kind |= invocation.Shows
+			if c.IsSet("end") || c.Bool("end-all") {
+				return inv.Is(invocation.Silent)(c)
 			}
-			return inv.Is(kind)(c)
+			return inv.Is(invocation.Shows | invocation.Named)(c)
 		},
 		Action: func(c *cli.Context) error {
 			args, err := invocation.Arguments(c, "USER")
