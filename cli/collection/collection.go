@@ -53,8 +53,10 @@ type Noun[T any] struct {
 	Resolve func(ctx context.Context, p Path, o Operations, arg string) (string, error)
 	// Columns are the columns of a table, Details the lines that show one record.
 	Columns, Details []terminal.Column[T]
-	// Empty says what to try when there is no record yet.
-	Empty string
+	// Empty says what to try when there is no record yet. If that depends on who asks, EmptyFor does;
+	// it may be nil.
+	Empty    string
+	EmptyFor func(ctx context.Context, client *api.Client) string
 	// InForce: create, update and delete can wait until edges and Warpgates run what they wrote. The
 	// noun's path is an environment's.
 	InForce bool

@@ -58,7 +58,11 @@ func (n Noun[T]) runList(ctx context.Context, o *listOptions) error {
 		if len(o.Query) > 0 {
 			o.Sayf("%s has no such %s", p.Text, n.Many)
 		} else {
-			o.Sayf("%s has no %s; %s", p.Text, n.Many, n.Empty)
+			empty := n.Empty
+			if n.EmptyFor != nil {
+				empty = n.EmptyFor(ctx, p.Client)
+			}
+			o.Sayf("%s has no %s; %s", p.Text, n.Many, empty)
 		}
 		if o.Flags.Output == terminal.Table {
 			return nil

@@ -47,9 +47,17 @@ func noun() collection.Noun[mezu.Organization] {
 		Name: "orgs", One: "organization", Many: "organizations",
 		Operations: collection.Operations{In: collection.AtTop, List: api.OpListOrganizations, Get: api.OpGetOrganization, Create: api.OpCreateOrganization, Update: api.OpUpdateOrganization, Delete: api.OpDeleteOrganization},
 		Label:      func(o mezu.Organization) string { return o.Name }, Columns: columns,
-		Details: slices.Concat(columns[:3], collection.Meta(func(o mezu.Organization) mezu.Meta { return o.Meta })),
-		Empty:   "ask an owner for an invitation, or an operator for an organization", Deletion: collection.Deletion[mezu.Organization]{Note: "with its members; its projects go first", Typed: true, Goes: goes},
+		Details:  slices.Concat(columns[:3], collection.Meta(func(o mezu.Organization) mezu.Meta { return o.Meta })),
+		EmptyFor: empty, Deletion: collection.Deletion[mezu.Organization]{Note: "with its members; its projects go first", Typed: true, Goes: goes},
 	}
+}
+
+// empty says how somebody comes to an organization.
+func empty(ctx context.Context, client *api.Client) string {
+	if self, err := api.Invoke[api.Self](ctx, client, api.OpSelf, nil); err == nil && self.Operator {
+		return "mezu orgs create NAME makes one"
+	}
+	return "ask an owner for an invitation, or an operator for an organization"
 }
 
 func flags() []cli.Flag {
