@@ -163,7 +163,7 @@ func (s *Team) roomForToken(ctx context.Context, ch *record.Change, person strin
 		}
 	}
 	if live >= most {
-		return &mezu.Error{Code: mezu.CodeConflict, Detail: "you have " + strconv.Itoa(most) + " tokens already", Hint: "revoke those that nobody uses: DELETE " + api.OpDeleteToken.Path}
+		return &mezu.Error{Code: mezu.CodeConflict, Detail: "you have " + strconv.Itoa(most) + " tokens already", Hint: "mezu tokens list shows them, and mezu tokens delete ID revokes one that nobody uses"}
 	}
 	n.Value.Tokens = entries + 1
 	ch.Update(n.Key, n.Revision, n.Value)
