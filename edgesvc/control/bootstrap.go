@@ -49,7 +49,7 @@ func (c *Control) offerBootstrap(ctx context.Context) error {
 		if c.front.OwnCertificate() {
 			caFile = c.state.CAFile()
 		}
-		if _, err := fmt.Fprintf(c.cfg.Notice, "This installation is new. Its first operator comes in once by %s (also in %s), whenever that is.\nWithout a browser: mezu bootstrap %s\n",
+		if _, err := fmt.Fprintf(c.cfg.Notice, "This installation is new. Its first operator comes in by %s\nThe link works once, has no end until then, and is in %s too.\nWithout a browser: mezu bootstrap %s\n",
 			link, c.state.BootstrapFile(), bootstrapFlags(caFile, c.front.Site(), code)); err != nil {
 			c.cfg.Log.Warn("showing the bootstrap link", "error", err, "file", c.state.BootstrapFile())
 		}
