@@ -16,8 +16,9 @@ type acceptOptions struct {
 	loginOptions
 	// Code is a code, or a link with one; if empty, standard input has it.
 	Code string
-	// Email is that of somebody who has no login yet.
-	Email string
+	// Email is that of somebody who has no login yet. The token that they get goes into KeyFile, too;
+	// if empty, into none.
+	Email, KeyFile string
 }
 
 // newInvitations is "mezu invitations". Those who invite have "mezu members invitations".
@@ -28,13 +29,19 @@ func newInvitations(inv *invocation.Invocation, run func(context.Context, *accep
 			Name: "accept", Usage: "Join an organization by the link of an invitation", ArgsUsage: "[LINK|CODE]",
 			Description: "An invitation is for one address: that of the login. --email names it for somebody who has none\n" +
 				"yet, and keeps the token that they get in a profile. Without LINK or CODE, standard input has it.",
-			Flags: []cli.Flag{&cli.StringFlag{Name: "email", Usage: "`ADDRESS` that was invited, of somebody without a login"}},
+			Flags: []cli.Flag{&cli.StringFlag{Name: "email", Usage: "`ADDRESS` that was invited, of somebody without a login"}, invocation.SecretFlag()},
 			Action: func(c *cli.Context) error {
 				given, err := optional(c, "LINK|CODE")
 				if err != nil {
 					return err
 				}
 				o := &acceptOptions{loginOptions: loginOptions{Invocation: inv}, Code: given, Email: c.String("email")}
+				if o.KeyFile, err = inv.SecretFile(c); err != nil {
+					return err
+				}
+				if o.KeyFile != "" && o.Email == "" {
+					return exit.Usagef("--key-file is for the token that --email brings; a login makes none")
+				}
 				if o.Email != "" {
 					if err := mezu.ValidateEmail("email", o.Email); err != nil {
 						return err
@@ -59,7 +66,7 @@ func runAccept(ctx context.Context, o *acceptOptions) error {
 		return err
 	}
 	if o.Email != "" {
-		return o.comeIn(ctx, func(ctx context.Context, caller *api.Client) (api.TokenResponse, error) {
+		return o.comeIn(ctx, o.KeyFile, func(ctx context.Context, caller *api.Client) (api.TokenResponse, error) {
 			got, err := api.Invoke[api.RedeemResponse](ctx, caller, api.OpRedeemInvitation, api.RedeemRequest{Code: code, Email: o.Email})
 			return api.TokenResponse{Token: got.Token, ExpiresAt: got.ExpiresAt}, err
 		})

@@ -19,17 +19,20 @@ type bootstrapOptions struct {
 	// Code is a code, or a link with one; if empty, standard input has it.
 	Code  string
 	Email string
+	// KeyFile is where the token goes, beside the profile; if empty, nowhere.
+	KeyFile string
 }
 
 func newBootstrap(inv *invocation.Invocation, run func(context.Context, *bootstrapOptions) error) *cli.Command {
 	return &cli.Command{
 		Name: "bootstrap", Usage: "Become operator by a bootstrap link, without a browser", Category: category, ArgsUsage: "[LINK]",
 		Description: "A new installation prints such a link, and mezusphere operator reset makes another. It works once. The\n" +
-			"token that comes of it is kept in a profile, as by mezu login; -o json shows it, this once. Without LINK and\n" +
-			"--code, standard input has one of them.",
+			"token that comes of it is kept in a profile, as by mezu login; -o json shows it, this once, and --key-file\n" +
+			"keeps it for another program. Without LINK and --code, standard input has one of them.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "code", Usage: "`CODE` is what stands behind # in the link"},
 			&cli.StringFlag{Name: "email", Usage: "`ADDRESS` of the first operator, by which others know them"},
+			invocation.SecretFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			link, err := optional(c, "LINK")
@@ -37,6 +40,9 @@ func newBootstrap(inv *invocation.Invocation, run func(context.Context, *bootstr
 				return err
 			}
 			o := &bootstrapOptions{loginOptions: loginOptions{Invocation: inv}, Code: c.String("code"), Email: c.String("email")}
+			if o.KeyFile, err = inv.SecretFile(c); err != nil {
+				return err
+			}
 			if link != "" {
 				if o.Code != "" {
 					return exit.Usagef("LINK and --code exclude each other")
@@ -58,7 +64,7 @@ func runBootstrap(ctx context.Context, o *bootstrapOptions) error {
 	if err != nil {
 		return err
 	}
-	return o.comeIn(ctx, func(ctx context.Context, caller *api.Client) (api.TokenResponse, error) {
+	return o.comeIn(ctx, o.KeyFile, func(ctx context.Context, caller *api.Client) (api.TokenResponse, error) {
 		return api.Invoke[api.TokenResponse](ctx, caller, api.OpBootstrap, api.BootstrapRequest{Code: code, Email: o.Email})
 	})
 }
@@ -67,11 +73,14 @@ func runBootstrap(ctx context.Context, o *bootstrapOptions) error {
 type came struct {
 	API     string `json:"api"`
 	Profile string `json:"profile"`
-	api.TokenResponse
+	// Token is empty if a file has it.
+	Token     string    `json:"token,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// comeIn has a code exchanged for a token, which nobody else has, and keeps it in a profile.
-func (o *loginOptions) comeIn(ctx context.Context, redeem func(context.Context, *api.Client) (api.TokenResponse, error)) error {
+// comeIn has a code exchanged for a token, which nobody else has, and keeps it in a profile, and in
+// a file if there is to be one.
+func (o *loginOptions) comeIn(ctx context.Context, keyFile string, redeem func(context.Context, *api.Client) (api.TokenResponse, error)) error {
 	name, p, err := choose(o.Invocation)
 	if err != nil {
 		return err
@@ -90,6 +99,11 @@ func (o *loginOptions) comeIn(ctx context.Context, redeem func(context.Context, 
 	if err != nil {
 		return err
 	}
+	file, err := invocation.ReserveSecret(keyFile)
+	if err != nil {
+		return err
+	}
+	defer file.Discard()
 	calling, cancel := invocation.Outlast(ctx)
 	got, err := redeem(calling, caller)
 	cancel()
@@ -98,7 +112,11 @@ func (o *loginOptions) comeIn(ctx context.Context, redeem func(context.Context, 
 	}
 	o.Mask(got.Token)
 	s.Credential = profile.Credential{Token: got.Token}
+	kept, unkept := o.KeepSecret(file, got.Token, "the token", "mezu tokens create NAME --key-file FILE makes another")
 	if err := o.finish(ctx, s, p, caller); err != nil {
+		if kept && unkept == nil {
+			return err
+		}
 		o.Warnf("the token is not kept; it is shown this once: mezu login --with-token takes it")
 		if shown := o.Printf("%s\n", got.Token); shown != nil {
 			return shown
@@ -109,8 +127,12 @@ func (o *loginOptions) comeIn(ctx context.Context, redeem func(context.Context, 
 	if o.Getenv("MEZU_TOKEN") != "" {
 		o.Warnf("MEZU_TOKEN is set, and commands use that instead of this token")
 	}
-	if o.Flags.Output == terminal.Table {
-		return nil
+	if o.Flags.Output == terminal.Table || unkept != nil {
+		return unkept
 	}
-	return o.WriteValue(o.Flags.Output, came{API: s.API, Profile: name, TokenResponse: got})
+	out := came{API: s.API, Profile: name, ExpiresAt: got.ExpiresAt}
+	if !kept {
+		out.Token = got.Token
+	}
+	return o.WriteValue(o.Flags.Output, out)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/keyfile"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cmd/process"
@@ -206,6 +207,7 @@ func (p *program) roleHelp(role string) error {
 		page += resetUsage
 		rows["Flags"] = append(rows["Flags"], [2]string{"--operator EMAIL|ID", "the operator to let in; else who became operator first"},
 			[2]string{"--revoke", "end all tokens, logins and sessions of that operator, and the password"},
+			[2]string{"--" + keyfile.FlagName + " FILE", "write the link to FILE, which must not be there, instead of printing it"},
 			[2]string{"--json", "print the link and what it is for as JSON"})
 	}
 	for _, k := range defaults().keys() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/cli/keyfile"
 	"github.com/mezusphere/mezu/cmd/process"
 	"github.com/mezusphere/mezu/edgesvc/control"
 	"github.com/mezusphere/mezu/local"
@@ -46,10 +48,12 @@ func (p *program) operator(ctx context.Context, args []string) error {
 func (p *program) resetOperator(ctx context.Context, args []string) error {
 	var in control.ResetRequest
 	var asJSON bool
+	var path string
 	file, flags, rest, err := p.flags(roleReset, args, func(f *flag.FlagSet) {
 		f.StringVar(&in.Operator, "operator", "", "")
 		f.BoolVar(&in.Revoke, "revoke", false, "")
 		f.BoolVar(&asJSON, "json", false, "")
+		f.StringVar(&path, keyfile.FlagName, "", "")
 	})
 	if err != nil {
 		return err
@@ -65,21 +69,37 @@ func (p *program) resetOperator(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	keep, err := keyfile.Reserve(path)
+	if err != nil {
+		return err
+	}
+	defer keep.Discard()
 	drain, _, stop := process.Signals(ctx)
 	defer stop()
 	made, err := c.reset(drain, in, log)
 	if err != nil {
 		return err
 	}
-	p.Mask(made.Code)
+	kept, err := keep.Keep(cmp.Or(made.Link, made.Code))
+	if err != nil {
+		return err
+	}
+	with := made.Flags()
+	if kept {
+		with = strings.TrimSuffix(with, " --code "+made.Code) + " < " + keep.Path()
+		made.Link, made.Code = "", ""
+	} else {
+		p.Mask(made.Code)
+	}
 	if asJSON {
 		return p.WriteLine(made)
 	}
-	return p.showReset(made)
+	return p.showReset(made, with)
 }
 
-// showReset says whom the link lets in and until when, and prints it.
-func (p *program) showReset(r control.Reset) error {
+// showReset says whom the link lets in and until when, and prints it, unless a file has it. with is
+// what mezu bootstrap needs.
+func (p *program) showReset(r control.Reset, with string) error {
 	whom := "whoever uses it becomes the first operator"
 	if r.Operator != "" {
 		whom = "it lets the operator " + r.Operator + " in"
@@ -101,11 +121,11 @@ func (p *program) showReset(r control.Reset) error {
 	case r.Operator != "":
 		p.Sayf("tokens of that operator go on; if somebody else may have one, --revoke ends them, with logins, sessions and the password")
 	}
-	p.Sayf("without a browser: mezu bootstrap %s", r.Flags())
-	if r.Link == "" {
-		return p.Printf("%s\n", r.Code)
+	p.Sayf("without a browser: mezu bootstrap %s", with)
+	if link := cmp.Or(r.Link, r.Code); link != "" {
+		return p.Printf("%s\n", link)
 	}
-	return p.Printf("%s\n", r.Link)
+	return nil
 }
 
 // Bounds of the wait for a control plane that starts or ends: it has the store then, and can't

@@ -122,6 +122,31 @@ func TestOperatorReset(t *testing.T) {
 	}
 }
 
+// A link that goes into a file is on no screen, and works from there.
+func TestOperatorReset_KeyFile(t *testing.T) {
+	state := t.TempDir()
+	base, ca, _, stop := plane(t, state)
+	defer stop()
+	path := filepath.Join(t.TempDir(), "link")
+	for _, more := range [][]string{nil, {"--json"}} {
+		code, out, said := mezusphere(nil, append([]string{"operator", "reset", "--state", state, "--key-file", path}, more...)...)
+		link, err := os.ReadFile(path)
+		if code != 0 || err != nil || strings.Contains(out+said, "mezuboot_") || more == nil && !strings.HasSuffix(said, " < "+path+"\n") {
+			t.Fatalf("code %d, %v, %s, %s", code, err, out, said)
+		}
+		_, secret, ok := strings.Cut(strings.TrimSpace(string(link)), "#")
+		if !ok || bootstrap(t, base, ca, secret) == "" {
+			t.Errorf("the file has %q", link)
+		}
+		if code, _, said := mezusphere(nil, "operator", "reset", "--state", state, "--key-file", path); code != 5 || !strings.Contains(said, "is there already") {
+			t.Errorf("over a file: code %d, %s", code, said)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A control plane whose certificate is of another CA is not known by ours, also while it is stopped.
 func TestOperatorReset_OtherCA(t *testing.T) {
 	state := t.TempDir()

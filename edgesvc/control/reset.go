@@ -27,7 +27,7 @@ type Reset struct {
 	// is not known where people reach the control plane: it never ran with this state.
 	Link string `json:"link,omitempty"`
 	Site string `json:"site,omitempty"`
-	Code string `json:"code"`
+	Code string `json:"code,omitempty"`
 	// Operator is whom it lets in, by id, and Email the address of that person. Operator is
 	// empty if there is none yet: whoever uses the link becomes the first.
 	Operator string `json:"operator,omitempty"`
