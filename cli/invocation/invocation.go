@@ -255,7 +255,8 @@ func (i *Invocation) Client(s Settings) (*api.Client, error) {
 		i.ends = &ending{}
 	}
 	i.ends.credential = s.Credential
-	logged := newSession(i, s, caller)
+	as := *i // the streams of a command that --watch repeats are others at each look, and calls go on
+	logged := newSession(&as, s, caller)
 	client, err := i.client(s, func(carrier http.RoundTripper) http.RoundTripper { return &bearer{logged, carrier} })
 	if err == nil {
 		i.login = &Login{Settings: s, Client: client}
