@@ -104,7 +104,7 @@ none is renamed.
                          lines that are new. What the API tells of shows at once, all else
                          after SPAN (2s, 1s at least). Ctrl-C ends it with 130
    -f -o json            of mezu requests list and mezu audit: one record a line
-   --json                of mezu dev and mezu tunnel: one event a line, each with "event" and "time"
+   --json, -o json       of mezu dev and mezu tunnel: one event a line, each with "event" and "time"
    --timeout TIME        give up after that time, with code 7
    TIME                  a span: 90s, 15m, 24h, 7d, 2w, 1d12h; of --since and --until also a
                          date such as 2026-11-28, by the clock here, or a time in RFC 3339
