@@ -28,7 +28,7 @@ const (
 
 // WaitFlag is the flag by which a command waits until what it wrote is in force.
 func WaitFlag() cli.Flag {
-	return &cli.BoolFlag{Name: waitFlag, Usage: "return when every edge and Warpgate runs it, within 1m or --timeout; else exit 7", DisableDefaultText: true}
+	return &cli.BoolFlag{Name: waitFlag, Usage: "return when every edge and Warpgate runs it, within 1m (mezu --timeout TIME …); else exit 7", DisableDefaultText: true}
 }
 
 // Waits reports whether a command is to wait.
@@ -85,7 +85,7 @@ func InForce(ctx context.Context, inv *invocation.Invocation, edges mezu.Positio
 			}
 		}
 		return &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: fmt.Sprintf(said, terminal.Span(limit), strings.Join(lag, "; ")),
-			Hint: "mezu status, or --timeout with more time"}
+			Hint: "mezu status, or more time: mezu --timeout 5m …, before the name of the command"}
 	}
 }
 
