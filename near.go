@@ -28,26 +28,28 @@ func DidYouMean(word string, candidates []string) string {
 	return ""
 }
 
-// distance is how many letters must be inserted, deleted or replaced to make b from a
-// (Levenshtein).
+// distance is how many letters must be inserted, deleted or replaced, or swapped with the next one,
+// to make b from a (Levenshtein's, with swaps of neighbours).
 func distance(a, b string) int {
 	if len(a) > maxNear || len(b) > maxNear {
 		return max(len(a), len(b))
 	}
-	row := make([]int, len(b)+1)
+	row, last, before := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
+		before, last, row = last, row, before
 		row[0] = i
 		for j := 1; j <= len(b); j++ {
-			cost := diagonal
+			cost := last[j-1]
 			if a[i-1] != b[j-1] {
 				cost++
 			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
+			row[j] = min(cost, last[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
 		}
 	}
 	return row[len(b)]

@@ -10,7 +10,7 @@ import (
 func TestNearest(t *testing.T) {
 	names := []string{"production", "staging", "dev-ada", "x"}
 	for word, want := range map[string]string{
-		"prodction": "production", "stagng": "staging", "dev-adda": "dev-ada", "y": "x",
+		"prodction": "production", "stagng": "staging", "dev-adda": "dev-ada", "y": "x", "dve-ada": "dev-ada", "rpodcution": "production",
 		"production": "production", "preview": "", "": "", strings.Repeat("a", 1000): "",
 	} {
 		if got := mezu.Nearest(word, names); got != want {
