@@ -271,13 +271,9 @@ func (r *devRun) address(flag, asked string, anyPort bool, others []runRecord) (
 	case other >= 0:
 		return "", r.runsAlready(others[other])
 	}
-	why := err
-	var op *net.OpError
-	if errors.As(err, &op) {
-		why = op.Err // which doesn't name the address again
-	}
-	return "", &mezu.Error{Code: mezu.CodeUnavailable, Field: flag, Detail: fmt.Sprintf("can't listen on %s: %v", asked, why),
-		Hint: "stop what uses the port, choose another with --" + flag + ", or " + r.ephemerally(), Cause: err}
+	e := mezu.CannotListen(flag, asked, err)
+	e.Hint += ", or " + r.ephemerally()
+	return "", e
 }
 
 func portOf(address string) string {

@@ -199,8 +199,9 @@ func (p *Process) take() error {
 	}
 	health, err := net.Listen("tcp", p.cfg.HealthAddr)
 	if err != nil {
-		return giveBack(&mezu.Error{Code: mezu.CodeInvalid, Field: "health-addr", Detail: fmt.Sprintf("can't listen: %v", err),
-			Hint: "choose another address with --health-addr, or 127.0.0.1:0 for any free port", Cause: err}, p.members)
+		taken := mezu.CannotListen("health-addr", p.cfg.HealthAddr, err)
+		taken.Code = mezu.CodeInvalid // as everything that is wrong with its settings
+		return giveBack(taken, p.members)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

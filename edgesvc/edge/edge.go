@@ -12,7 +12,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -260,13 +259,7 @@ func (e *Edge) publicCertificate(hello *tls.ClientHelloInfo) (c *tls.Certificate
 func listen(flag, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		why := err
-		var op *net.OpError
-		if errors.As(err, &op) {
-			why = op.Err // which doesn't name the address again
-		}
-		return nil, &mezu.Error{Code: mezu.CodeUnavailable, Field: flag, Detail: fmt.Sprintf("can't listen on %s: %v", addr, why),
-			Hint: "stop what uses the port or choose another with --" + flag, Cause: err}
+		return nil, mezu.CannotListen(flag, addr, err)
 	}
 	return l, nil
 }

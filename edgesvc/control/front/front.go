@@ -81,25 +81,14 @@ func New(cfg Config) *Front {
 // Bind takes the addresses.
 func (f *Front) Bind() (err error) {
 	if f.api, err = net.Listen("tcp", f.cfg.APIAddr); err != nil {
-		return listenError("api-addr", f.cfg.APIAddr, err)
+		return mezu.CannotListen("api-addr", f.cfg.APIAddr, err)
 	}
 	if f.cfg.AdminAddr != "" {
 		if f.admin, err = net.Listen("tcp", f.cfg.AdminAddr); err != nil {
-			return listenError("admin-addr", f.cfg.AdminAddr, err)
+			return mezu.CannotListen("admin-addr", f.cfg.AdminAddr, err)
 		}
 	}
 	return nil
-}
-
-// listenError names the setting of an address that can't be listened on.
-func listenError(flag, addr string, err error) error {
-	why := err
-	var op *net.OpError
-	if errors.As(err, &op) {
-		why = op.Err // which doesn't name the address again
-	}
-	return &mezu.Error{Code: mezu.CodeUnavailable, Field: flag, Detail: fmt.Sprintf("can't listen on %s: %v", addr, why),
-		Hint: "stop what uses the port or choose another with --" + flag, Cause: err}
 }
 
 // Open gets the API's certificate and begins to count calls. more is shown with the metrics.
