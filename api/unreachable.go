@@ -108,6 +108,9 @@ func (e *UnreachableError) byProxy(host string) (what, hint string) {
 	return fmt.Sprintf(" is unreachable by the proxy %s: %v", e.proxy, cause), "HTTPS_PROXY names that proxy; NO_PROXY=" + host + " goes without it"
 }
 
+// HintCAFile is what helps where the CA of a control plane is not trusted, or its file is not there.
+const HintCAFile = "--ca-file FILE with the installation's ca.pem (mezusphere prints where it is)"
+
 // untrusted explains a certificate that was not accepted.
 func (e *UnreachableError) untrusted(host string) (what, hint string) {
 	var verify *tls.CertificateVerificationError
@@ -132,7 +135,7 @@ func (e *UnreachableError) untrusted(host string) (what, hint string) {
 	case errors.As(verify.Err, &invalid) && invalid.Reason == x509.Expired:
 		return fmt.Sprintf(" has a certificate that ended by the clock of this machine: %s", invalid.Detail), "set the clock if it is wrong (timedatectl set-ntp true); else the control plane needs a new certificate"
 	}
-	return fmt.Sprintf(" can't be trusted: %v", verify.Err), "--ca-file FILE with the installation's ca.pem (mezusphere prints where it is)"
+	return fmt.Sprintf(" can't be trusted: %v", verify.Err), HintCAFile
 }
 
 // maxNames is how many names of a certificate are shown; some have hundreds.

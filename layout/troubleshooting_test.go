@@ -58,7 +58,7 @@ var firstWords = []string{"your access at … ended", "asked for login until now
 
 // putTogether is how pieces of the page's messages begin that no literal has, beside firstWords: they are
 // made of parts, or come from a library.
-var putTogether = []string{"can't be trusted: x", "MEZU_TOKEN: holds more than one line", "does not run the routes of", "vite listens on", "trusting a CA has to be confirmed",
+var putTogether = []string{"ca-file: open", "no such file or directory", "can't be trusted: x", "MEZU_TOKEN: holds more than one line", "does not run the routes of", "vite listens on", "trusting a CA has to be confirmed",
 	"there is no mezu.yaml here or above", "prefix /) has this match already", "strip_prefix is not enforced by this version", "of the local API, and this program v", "what you wrote is no request: line"}
 
 var (

@@ -67,6 +67,17 @@ func ReadPipe(ctx context.Context, path string, max int64) ([]byte, error) {
 	return data, err
 }
 
+// Unread is the error of a file that a setting names and that can't be read, as Open, Read and
+// ReadPipe say. hint is what to name instead; what they say to try themselves goes before.
+func Unread(setting, hint string, err error) *mezu.Error {
+	if told, ok := errors.AsType[*mezu.Error](err); ok {
+		own := *told
+		own.Field = setting
+		return &own
+	}
+	return &mezu.Error{Code: mezu.CodeInvalid, Field: setting, Detail: err.Error(), Hint: hint, Cause: err}
+}
+
 // look opens what has this name, without blocking.
 func look(path string) (*os.File, fs.FileMode, error) {
 	f, err := open(path)

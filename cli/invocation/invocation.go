@@ -308,7 +308,7 @@ const maxCAFile = 1 << 20
 func Roots(path string) (*x509.CertPool, error) {
 	data, err := namedfile.Read(path, maxCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the CA file: %w", err)
+		return nil, namedfile.Unread("ca-file", api.HintCAFile, err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(data) {

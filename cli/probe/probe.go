@@ -269,7 +269,7 @@ func Roots(caFile string) (*x509.CertPool, error) {
 	}
 	data, err := namedfile.Read(caFile, maxCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the CA file: %w", err)
+		return nil, namedfile.Unread("ca-file", api.HintCAFile, err)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {

@@ -91,7 +91,7 @@ const maxCAFile = 1 << 20
 func read(path string) ([]store.CA, error) {
 	text, err := namedfile.Read(path, maxCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the CA file: %w", err)
+		return nil, namedfile.Unread("ca-file", "mezu trust --ca-file FILE, with ca.pem of the installation", err)
 	}
 	all, err := store.Parse(text)
 	if err != nil {

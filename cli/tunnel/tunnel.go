@@ -8,6 +8,7 @@ package tunnel
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"time"
@@ -269,6 +270,9 @@ func (o *options) check() error {
 	}
 	if o.UpstreamCA != "" {
 		if _, err := invocation.Roots(o.UpstreamCA); err != nil {
+			if told, ok := errors.AsType[*mezu.Error](err); ok {
+				return exit.Usagef("--upstream-ca: %s", told.Detail) // the rest is of the control plane's CA
+			}
 			return exit.Usagef("--upstream-ca: %v", err)
 		}
 		var err error

@@ -15,6 +15,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
 	"github.com/mezusphere/mezu/cmd/process"
+	"github.com/mezusphere/mezu/namedfile"
 	"github.com/mezusphere/mezu/trust"
 )
 
@@ -105,7 +106,7 @@ func (c *config) checkFiles(ctx context.Context) error {
 	}
 	if c.CAFile != "" {
 		if _, err := trust.LoadRoots(c.CAFile); err != nil {
-			return fmt.Errorf("ca_file: %w", err)
+			return namedfile.Unread("ca_file", api.HintCAFile, err)
 		}
 	}
 	if c.StoreCAFile != "" {

@@ -283,7 +283,7 @@ const maxConfig = 32 << 10
 func (c *config) readFile(ctx context.Context, path string) error {
 	data, err := namedfile.ReadPipe(ctx, path, maxConfig+1)
 	if err != nil {
-		return fmt.Errorf("reading the configuration: %w", err)
+		return namedfile.Unread("config", "name a YAML file that this user may read, or leave --config and MEZUSPHERE_CONFIG out", err)
 	}
 	if len(data) > maxConfig {
 		return mezu.Invalid("", "%s has more than %d bytes", path, maxConfig)

@@ -97,7 +97,7 @@ func TestC7StrictConfiguration(t *testing.T) {
 		"log_level: loud\n":               "log-level",
 		"domain: Upper.Example:1\n":       "domain",
 		"control: http://x\n":             "control",
-		"ca_file: /nowhere\n":             "ca_file",
+		"ca_file: /nowhere\n":             "try: --ca-file FILE with the installation's ca.pem",
 		"join_token_file: /nowhere\n":     "join_token_file",
 		"smtp_from: a@acme.example\n":     "smtp_address",
 		"smtp_address: acme.example:25\n": "smtp_from",
@@ -167,6 +167,20 @@ func TestUsage(t *testing.T) {
 	for _, args := range [][]string{{"egde"}, {"edge", "--no-such"}, {"edge"}, {"join-token"}, {"join-token", "create"}, {"join-token", "create", "--api", "https://x"}, {"control", "--public-port", "x", "--state", "/s", "--domain", "x"}} {
 		if code, out, talk := mezusphere(nil, args...); code != 2 || out != "" || !strings.Contains(talk, "mezusphere: ") {
 			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
+		}
+	}
+}
+
+// A file that a flag names and that is not there is named with what to name instead.
+func TestMissingFiles(t *testing.T) {
+	for want, args := range map[string][]string{
+		"config: open /nowhere: no such file or directory\n  try: name a YAML file that this user may read, or leave --config":             {"check", "--config", "/nowhere"},
+		"config: / is a directory and not a file\n  try: name a regular file\n":                                                            {"control", "--config", "/"},
+		"ca-file: open /nowhere: no such file or directory\n  try: --ca-file FILE with the installation's ca.pem":                          {"keys", "show", "--api", "https://127.0.0.1:1", "--token-file", write(t, "mezu_x"), "--ca-file", "/nowhere"},
+		"ca-file: reading CA certificates: open /nowhere: no such file or directory\n  try: --ca-file FILE with the installation's ca.pem": {"edge", "--state", t.TempDir(), "--control", "https://127.0.0.1:1", "--ca-file", "/nowhere", "--https-addr", "127.0.0.1:0", "--admin-addr", ""},
+	} {
+		if code, _, talk := mezusphere(nil, args...); code != 2 || !strings.Contains(talk, want) {
+			t.Errorf("%q: code %d, %s", args, code, talk)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (i *Identity) newClient(token string, cert *tls.Certificate) (*api.Client, 
 	if i.cfg.CAFile != "" {
 		roots, err := trust.LoadRoots(i.cfg.CAFile)
 		if err != nil {
-			return nil, err
+			return nil, &mezu.Error{Code: mezu.CodeInvalid, Field: "ca-file", Detail: err.Error(), Hint: api.HintCAFile, Cause: err}
 		}
 		config.RootCAs = roots
 	}
