@@ -56,7 +56,7 @@ func (p *program) auditVerify(args []string) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return errors.Join(p.help(auditUsage), err)
 		}
-		return wrong("%v", process.FlagError(err))
+		return process.FlagError(f, err, helpCommand)
 	}
 	if f.NArg() != 1 {
 		return wrong("mezusphere audit verify needs the folder of the archive, DIR, after the flags")

@@ -90,7 +90,11 @@ func TestWrongLines(t *testing.T) {
 		"keys rotate --what root --api https://127.0.0.1:1 --token x": "mezusphere keys rotate --what root needs the offline roots, which sign new keys: --offline DIR",
 		"join-token create --json=maybe":                              `--json is true or false, not "maybe"`,
 		"join-token create --api":                                     "--api needs a value",
-		"control --stat x":                                            "there is no flag --stat",
+		"control --stat x":                                            "there is no flag --stat\n  try: did you mean: --state",
+		"keys show --api-file x":                                      "there is no flag --api-file\n  try: mezusphere --help",
+		"contrl":                                                      "mezusphere has no command \"contrl\"\n  try: did you mean: mezusphere control",
+		"bakup b":                                                     "mezusphere has no command \"bakup\"\n  try: did you mean: mezusphere backup",
+		"serve":                                                       "mezusphere has no command \"serve\"\n  try: mezusphere --help",
 		"audit verify":                                                "mezusphere audit verify needs the folder of the archive, DIR, after the flags",
 		"restore":                                                     "mezusphere restore needs the FILE of a backup",
 	} {

@@ -123,9 +123,16 @@ func (p *program) dispatch(ctx context.Context, args []string) (int, error) {
 	case "", "help", "--help", "-h":
 		err = p.help(usage)
 	default:
-		err = wrong("mezusphere has no command %q", name)
+		e := exit.Usagef("mezusphere has no command %q", name)
+		e.Hint = process.Meant("mezusphere ", name, commands(), helpCommand)
+		err = e
 	}
 	return exit.Of(err), err
+}
+
+// commands are the names of all, as the usage has them.
+func commands() []string {
+	return append(roles(), "check", "join-token", "operator", "audit", "backup", roleRestore, "keys", "version")
 }
 
 func wantsVersion(arg string) bool { return arg == "--version" || arg == "-v" }
@@ -135,9 +142,12 @@ func (p *program) help(page string) error {
 	return p.Printf("%s", terminal.Page(page, p.PageFor()))
 }
 
+// helpCommand shows the commands.
+const helpCommand = "mezusphere --help"
+
 func wrong(format string, args ...any) error {
 	e := exit.Usagef(format, args...)
-	e.Hint = "mezusphere --help"
+	e.Hint = helpCommand
 	return e
 }
 
@@ -164,9 +174,7 @@ func (p *program) flags(role string, args []string, more ...func(*flag.FlagSet))
 		return "", nil, nil, errors.Join(p.roleHelp(role), err)
 	}
 	if err != nil {
-		e := process.FlagError(err)
-		e.Hint = "mezusphere " + typed(role) + " --help"
-		return "", nil, nil, e
+		return "", nil, nil, process.FlagError(f, err, "mezusphere "+typed(role)+" --help")
 	}
 	return file, flags, f.Args(), nil
 }

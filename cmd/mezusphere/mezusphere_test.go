@@ -188,7 +188,7 @@ func TestMissingFiles(t *testing.T) {
 // Who asks for JSON gets errors as JSON, as of mezu.
 func TestErrorsAsJSON(t *testing.T) {
 	for want, args := range map[string][]string{
-		`{"code":"invalid","message":"mezusphere has no command \"egde\"","hint":"mezusphere --help","exit_code":2}`:                                   {"egde", "--json"},
+		`{"code":"invalid","message":"mezusphere has no command \"egde\"","hint":"did you mean: mezusphere edge","exit_code":2}`:                       {"egde", "--json"},
 		`{"code":"not_found","message":"there is no state of a control plane: stat /nowhere: no such file or directory","hint":"--state is the folder`: {"operator", "reset", "--state", "/nowhere", "--json"},
 		`{"code":"unavailable","message":"https://127.0.0.1:1 is unreachable: nothing listens there (connection refused)","hint":"is the control`:      {"keys", "show", "--api", "https://127.0.0.1:1", "--token-file", write(t, "mezu_x"), "--json"},
 	} {

@@ -63,7 +63,7 @@ func (p *program) parse(f *flag.FlagSet, args []string, want int, usage string) 
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, errors.Join(p.help(usage), err)
 			}
-			return nil, wrong("%v", process.FlagError(err))
+			return nil, process.FlagError(f, err, helpCommand)
 		}
 		if args = f.Args(); len(args) == 0 {
 			break

@@ -28,6 +28,7 @@ import (
 const (
 	installVerb   = "install"
 	uninstallVerb = "uninstall"
+	versionVerb   = "version"
 )
 
 // installation is what the command line of install or uninstall says.
@@ -106,7 +107,7 @@ func parseInstallation(verb string, args []string, getenv func(string) string) (
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		}
-		return nil, wrong("%v", process.FlagError(err))
+		return nil, process.FlagError(f, err, helpCommand)
 	}
 	switch {
 	case f.NArg() > 0:

@@ -136,13 +136,15 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		}
-		return nil, wrong("%v", process.FlagError(err))
+		return nil, process.FlagError(f, err, helpCommand)
 	}
 	switch {
-	case f.NArg() == 1 && f.Arg(0) == "version":
+	case f.NArg() == 1 && f.Arg(0) == versionVerb:
 		o.version = true
 	case f.NArg() > 0:
-		return nil, wrong("no argument is expected, not %q", f.Arg(0))
+		e := exit.Usagef("no argument is expected, not %q", f.Arg(0))
+		e.Hint = process.Meant("warpgate ", f.Arg(0), []string{installVerb, uninstallVerb, versionVerb}, helpCommand)
+		return nil, e
 	}
 	if o.version {
 		return o, nil
@@ -186,9 +188,12 @@ func unsaid(flag string) error {
 	return wrong("warpgate needs the workload: --upstream host:port, http://, https://, h2c:// or unix:/path")
 }
 
+// helpCommand shows the flags.
+const helpCommand = "warpgate --help"
+
 func wrong(format string, args ...any) error {
 	e := exit.Usagef(format, args...)
-	e.Hint = "warpgate --help"
+	e.Hint = helpCommand
 	return e
 }
 

@@ -93,8 +93,20 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%q: code %d, %q, %q", args, code, out, talk)
 		}
 	}
-	if code, out, talk := runToEnd(environment(), "--upstrm", "x"); code != 2 || out != "" || !strings.Contains(talk, "try: warpgate --help") {
+	if code, out, talk := runToEnd(environment(), "--upstrm", "x"); code != 2 || out != "" || !strings.Contains(talk, "try: did you mean: --upstream\n") {
 		t.Errorf("code %d, %q, %q", code, out, talk)
+	}
+}
+
+// What is mistyped gets the name that was meant, or else the help.
+func TestMistyped(t *testing.T) {
+	for line, want := range map[string]string{
+		"instal --user": "try: did you mean: warpgate install\n", "uninstal": "try: did you mean: warpgate uninstall\n", "versio": "try: did you mean: warpgate version\n",
+		"serve": "try: warpgate --help\n", "--nothing-like-it": "try: warpgate --help\n", "install --usr": "try: did you mean: --user\n",
+	} {
+		if code, out, talk := runToEnd(environment(), strings.Fields(line)...); code != 2 || out != "" || !strings.Contains(talk, want) {
+			t.Errorf("%s: code %d, %q, %q", line, code, out, talk)
+		}
 	}
 }
 
