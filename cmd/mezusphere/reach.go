@@ -36,9 +36,29 @@ func (c *config) told(ctl *control.Control, e *edge.Edge) (all []said) {
 	}
 	if e != nil {
 		all = append(all, said{"the listener of public HTTPS", hostOf(c.HTTPSAddr), "--https-addr"}, said{"the listener of Warpgates", hostOf(c.TunnelAddr), "--tunnel-addr"})
-		all = append(all, said{"what clients are told of the edge", hostOf(e.PublicAddress()), "--public-address"}, said{"what Warpgates are told of the edge", hostOf(e.TunnelAddress()), "--tunnel-address"})
+		tunnelAddr, tunnelFlag := c.TunnelAddr, "--tunnel-addr"
+		if tunnelAddr == "" {
+			tunnelAddr, tunnelFlag = c.HTTPSAddr, "--https-addr"
+		}
+		public, tunnel := hostOf(e.PublicAddress()), hostOf(e.TunnelAddress())
+		all = append(all, said{"what clients are told of the edge", public, c.madeOf(public, c.PublicAddress, "--public-address", c.HTTPSAddr, "--https-addr")})
+		all = append(all, said{"what Warpgates are told of the edge", tunnel, c.madeOf(tunnel, c.TunnelAddress, "--tunnel-address", tunnelAddr, tunnelFlag)})
 	}
 	return all
+}
+
+// madeOf is the flag by which an edge came to tell others of a host: the one that sets it, or
+// what it was made of without that.
+func (c *config) madeOf(host, set, flag, listener, listenerFlag string) string {
+	switch {
+	case set != "" || host == "":
+		return flag
+	case host == hostOf(listener):
+		return listenerFlag
+	case host == c.Domain:
+		return "--domain"
+	}
+	return flag
 }
 
 // hostOf is the host of an address, empty if it means all of a machine's.
@@ -53,17 +73,29 @@ func hostOf(address string) string {
 	return host
 }
 
-// warnOfUnusable warns of each name and address that no other machine can use. It looks names up.
+// warnOfUnusable warns of each name and address that no other machine can use, at once of all that
+// one flag mends. It looks names up.
 func warnOfUnusable(ctx context.Context, log *slog.Logger, all []said) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
+	type useless struct{ value, why, flag string }
+	var found []useless
+	what := map[useless][]string{}
 	for _, s := range all {
 		if s.host == "" {
 			continue
 		}
-		if why := unusable(ctx, s.host); why != "" && ctx.Err() == nil {
-			log.Warn("no other machine can use this name or address; the flag sets another", "what", s.what, "value", strings.TrimPrefix(s.host, anyName), "because", why, "flag", s.flag)
+		u := useless{strings.TrimPrefix(s.host, anyName), unusable(ctx, s.host), s.flag}
+		if u.why == "" || ctx.Err() != nil {
+			continue
 		}
+		if what[u] == nil {
+			found = append(found, u)
+		}
+		what[u] = append(what[u], s.what)
+	}
+	for _, u := range found {
+		log.Warn("no other machine can use this name or address; the flag sets another", "what", strings.Join(what[u], ", "), "value", u.value, "because", u.why, "flag", u.flag)
 	}
 }
 

@@ -23,12 +23,23 @@ func TestWarnOfUnusable(t *testing.T) {
 		{[]said{{"a", "fe80::1", "--x"}}, "it is of one link"},
 		{[]said{{"a", "none.invalid", "--x"}}, "it does not resolve here"},
 		{[]said{{"a", "192.0.2.1", "--x"}, {"b", "", "--y"}}, ""},
+		{[]said{{"a", anyName + "localhost", "--x"}, {"b", "192.0.2.1", "--x"}, {"c", "localhost", "--x"}}, "what=\"a, c\" value=localhost"},
 	} {
 		var log testkit.Buffer
 		warnOfUnusable(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), c.all)
-		if got := log.String(); !strings.Contains(got, c.want) || (c.want == "") != (got == "") || c.want != "" && !strings.Contains(got, "flag=--x") {
+		if got := log.String(); !strings.Contains(got, c.want) || (c.want == "") != (got == "") || c.want != "" && strings.Count(got, "flag=--x") != 1 {
 			t.Errorf("%v: %q, want %q", c.all, got, c.want)
 		}
+	}
+	c := defaults()
+	c.Domain, c.HTTPSAddr, c.TunnelAddr = "app.example", "127.0.0.1:443", "[::1]:8443"
+	for host, want := range map[string]string{"127.0.0.1": "--https-addr", "app.example": "--domain", "machine": "--public-address"} {
+		if got := c.madeOf(host, "", "--public-address", c.HTTPSAddr, "--https-addr"); got != want {
+			t.Errorf("%s is set by %s", host, got)
+		}
+	}
+	if got := c.madeOf("app.example", "app.example:443", "--public-address", c.HTTPSAddr, "--https-addr"); got != "--public-address" {
+		t.Errorf("what was set is set by %s", got)
 	}
 	for address, want := range map[string]string{":443": "", "[::]:443": "", "0.0.0.0:443": "", "[::1]:443": "::1", "a.example:443": "a.example", "": ""} {
 		if got := hostOf(address); got != want {

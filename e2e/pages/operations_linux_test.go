@@ -3,11 +3,14 @@ package pages
 import (
 	"strings"
 	"testing"
+
+	"github.com/mezusphere/mezu/testkit"
 )
 
 // TestOperationsPage: from nothing to a Warpgate on a second machine that serves.
 func TestOperationsPage(t *testing.T) {
 	t.Parallel()
+	testkit.Programs(t, "etcd")
 	play(t, "docs/operations.md", world{
 		machines: []string{"control", "web", "edge-2", "plane-1", "plane-2", "plane-3"},
 		names: names{all: map[string]string{
@@ -34,11 +37,12 @@ func TestStartWarns(t *testing.T) {
 		want []string
 	}{
 		{"--domain edge.example.com --https-addr :443 --api-addr :7443", []string{
-			`value=edge.example.com because="it does not resolve here" flag=--domain`, `value=localhost because="it is the machine that uses it" flag=--api-hosts`,
-			`value=edge.example.com because="it does not resolve here" flag=--public-address`, `value=edge.example.com because="it does not resolve here" flag=--tunnel-address`,
+			`what="the edge domain, what clients are told of the edge, what Warpgates are told of the edge" value=edge.example.com because="it does not resolve here" flag=--domain`,
+			`value=localhost because="it is the machine that uses it" flag=--api-hosts`,
 		}},
 		{"--domain localhost --api-hosts 127.0.0.1 --https-addr 127.0.0.1:443 --api-addr 127.0.0.1:7443 --tunnel-addr 127.0.0.1:8443 --tunnel-address 10.0.0.1:443", []string{
-			"flag=--api-addr", "value=localhost because", "value=127.0.0.1 because", "flag=--https-addr", "flag=--tunnel-addr", "value=127.0.0.1 because=\"it is the machine that uses it\" flag=--public-address",
+			"flag=--api-addr", "what=\"the edge domain\" value=localhost because", "what=\"the API's certificate\" value=127.0.0.1 because",
+			"what=\"the listener of public HTTPS, what clients are told of the edge\" value=127.0.0.1 because=\"it is the machine that uses it\" flag=--https-addr", "flag=--tunnel-addr",
 		}},
 	} {
 		log := m.enter("sh", "-c", `exec stay mezusphere "$1" /page/programs/mezusphere all --state /var/lib/mezusphere $2`, "sh", c.want[len(c.want)-1], c.args)
