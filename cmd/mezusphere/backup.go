@@ -140,7 +140,7 @@ func (p *program) restore(ctx context.Context, args []string) error {
 	defer backup.Close()
 	got, err := control.Restore(drain, control.Config{StateDir: c.State, Store: st, StoreDir: dir, SealKey: c.SealKey, Log: log, Version: version}, backup, live)
 	if err != nil {
-		return err
+		return runsAlready(drain, c.State, err)
 	}
 	p.Sayf("restored %d records as they were at %s; start the control plane now", got.Records, got.MadeAt.Format(time.RFC3339))
 	return nil

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,8 +267,15 @@ func TestAll(t *testing.T) {
 		t.Errorf("token as an argument: code %d, %s", code, said)
 	}
 
-	if code, _, said := mezusphere(nil, args...); code == 0 || !strings.Contains(said, state) {
-		t.Errorf("the same folder twice: code %d, %s", code, said)
+	// The one that runs is named, whether its folder or its port is met first.
+	runs := fmt.Sprintf("the state directory %s is in use by another process: the control plane at %s (pid %d)\n  try: stop it, or give this one a directory of its own with --state", filepath.Join(state, "control"), base, os.Getpid())
+	for _, more := range [][]string{nil, {"--api-addr", control[1]}} {
+		if code, _, said := mezusphere(nil, append(slices.Clone(args), more...)...); code != 5 || !strings.Contains(said, runs) {
+			t.Errorf("the same folder twice: code %d, %s", code, said)
+		}
+	}
+	if code, _, said := mezusphere(nil, append(slices.Clone(args), "--state", t.TempDir(), "--edge-admin-addr", edge[2])...); code != 1 || !strings.Contains(said, "try: stop what uses the port or choose another with --edge-admin-addr") {
+		t.Errorf("the port of another one: code %d, %s", code, said)
 	}
 	cancel()
 	select {

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -213,36 +209,4 @@ func controlState(dir string) string {
 		}
 	}
 	return dir
-}
-
-// exchange sends a request to the desk.
-func exchange(ctx context.Context, carrier http.RoundTripper, body []byte) (control.Reset, error) {
-	var out deskAnswer
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://desk"+pathReset, bytes.NewReader(body))
-	if err != nil {
-		return control.Reset{}, fmt.Errorf("asking the control plane: %w", err)
-	}
-	resp, err := carrier.RoundTrip(req)
-	if err != nil {
-		return control.Reset{}, noAnswer(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxDeskBody))
-	if err != nil {
-		return control.Reset{}, noAnswer(err)
-	}
-	switch err := json.Unmarshal(data, &out); {
-	case resp.StatusCode != http.StatusOK || err != nil:
-		return control.Reset{}, noAnswer(fmt.Errorf("status %d: %s", resp.StatusCode, strings.TrimSpace(string(data))))
-	case out.Problem != nil:
-		return control.Reset{}, &mezu.Error{Code: out.Problem.Code, Detail: out.Problem.Detail, Hint: out.Problem.Hint}
-	case out.Reset == nil:
-		return control.Reset{}, noAnswer(io.ErrUnexpectedEOF)
-	}
-	return *out.Reset, nil
-}
-
-// noAnswer is the error of a control plane that took a request and did not answer it.
-func noAnswer(err error) error {
-	return &mezu.Error{Code: mezu.CodeUnavailable, Detail: fmt.Sprintf("the control plane did not answer: %v", err), Hint: "run this again; an earlier link has ended then", Cause: err}
 }

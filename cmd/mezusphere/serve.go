@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -70,7 +71,7 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 			return err
 		}
 		if err := ctl.Listen(); err != nil {
-			return err
+			return runsAlready(drain, c.stateOf(role, roleControl), err)
 		}
 		defer closeControl(ctl, log)
 		defer openDesk(ctl, c.stateOf(role, roleControl), log).close()
@@ -82,7 +83,7 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 			return err
 		}
 		if err := e.Listen(); err != nil {
-			return err
+			return ownFlag(role, c, err)
 		}
 		defer e.Close()
 		log.Info("edge listens", "https", e.HTTPSAddr(), "tunnel", e.TunnelAddr(), "told", e.TunnelAddress(), "admin", e.AdminAddr())
@@ -99,6 +100,14 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 	defer looking.Wait()
 	defer looked()
 	return process.RunParts(drain, cut, parts...)
+}
+
+// ownFlag names the flag of the edge's admin listener, which is another one beside a control plane.
+func ownFlag(role string, c *config, err error) error {
+	if e, ok := errors.AsType[*mezu.Error](err); ok && role == roleAll && e.Field == "admin-addr" {
+		return mezu.CannotListen("edge-admin-addr", c.EdgeAdminAddr, e.Cause)
+	}
+	return err
 }
 
 func closeControl(c *control.Control, log *slog.Logger) {
