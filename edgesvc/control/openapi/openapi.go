@@ -174,7 +174,7 @@ const (
 func text() *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
 
 // introduction is what a reader needs before the first call.
-const introduction = `Everything that ` + "`mezu`" + ` and the console do, they do by this API.
+const introduction = `Everything that ` + "`mezu`" + ` does, it does by this API.
 
 **Calls.** JSON in and out, over TLS. Send ` + "`Authorization: Bearer TOKEN`" + ` with a person's token (` + "`mezu login`" + `) or the key of a service account. What a
 body has that this document doesn't name is refused, as is what the server alone sets; of an answer, take no notice of fields that you don't know, since later versions may add some.
