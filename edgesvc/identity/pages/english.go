@@ -90,7 +90,7 @@ var englishTexts = [messages]string{
 	msgBootstrapStart:       "One more step, and you come in as an operator of this installation.",
 	msgBootstrapIntro:       "You will be the first operator of this installation. Choose with what you log in.",
 	msgBootstrapKnown:       "You are an operator of this installation. Choose a new password, with which you log in from now on.",
-	msgBootstrapCommand:     "Without a browser, use {command} with the code of the link.",
+	msgBootstrapCommand:     "Without a browser, use this command, with the code of the link: {command}",
 	msgTeamInvitedTitle:     "You are invited",
 	msgTeamInvitedStart:     "Enter the email address to which the invitation was sent.",
 	msgTeamInvitedEmail:     "Your email address",

@@ -91,7 +91,7 @@ var germanTexts = [messages]string{
 	msgBootstrapStart:       "Noch ein Schritt, und Sie sind als Betreiber dieser Installation angemeldet.",
 	msgBootstrapIntro:       "Sie betreiben diese Installation als Erste oder Erster. Wählen Sie, womit Sie sich anmelden.",
 	msgBootstrapKnown:       "Sie betreiben diese Installation. Wählen Sie ein neues Passwort, mit dem Sie sich von nun an anmelden.",
-	msgBootstrapCommand:     "Ohne Browser geht es mit {command} und dem Code des Links.",
+	msgBootstrapCommand:     "Ohne Browser geht es mit diesem Befehl und dem Code des Links: {command}",
 	msgTeamInvitedTitle:     "Sie sind eingeladen",
 	msgTeamInvitedStart:     "Geben Sie die E-Mail-Adresse ein, an die die Einladung ging.",
 	msgTeamInvitedEmail:     "Ihre E-Mail-Adresse",

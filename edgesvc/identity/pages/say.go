@@ -14,6 +14,9 @@ type message int
 type part struct {
 	Text string
 	Data bool
+	// Words are those of a command, which is set apart and breaks between them alone: elsewhere the
+	// end of a line would look like another word.
+	Words []string
 	// Href makes it a link to another site, opened in a tab of its own, as NewTab says.
 	Href, NewTab string
 }
@@ -36,8 +39,11 @@ type arg struct {
 	part part
 }
 
-func data(name, value string) arg   { return arg{name, part{Text: value, Data: true}} }
-func plain(name, value string) arg  { return arg{name, part{Text: value}} }
+func data(name, value string) arg  { return arg{name, part{Text: value, Data: true}} }
+func plain(name, value string) arg { return arg{name, part{Text: value}} }
+func command(name string, words ...string) arg {
+	return arg{name, part{Text: strings.Join(words, " "), Words: words}}
+}
 func number(name string, n int) arg { return arg{name, part{Text: strconv.Itoa(n)}} }
 
 // say gives a message in the view's language.

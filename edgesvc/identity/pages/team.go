@@ -32,7 +32,7 @@ func (v View) Bootstrap(b BootstrapForm) Page {
 	f := v.linked(PathBootstrap, b.Token, b.Problems)
 	switch {
 	case b.Token == "":
-		out.Intro = []text{v.say(msgBootstrapStart), v.say(msgBootstrapCommand, data("command", "mezu bootstrap --api "+b.Site))}
+		out.Intro = []text{v.say(msgBootstrapStart), v.say(msgBootstrapCommand, command("command", "mezu", "bootstrap", "--api", b.Site))}
 		f = f.button(v.say(msgContinue))
 	case b.Known:
 		out.Intro = []text{v.say(msgBootstrapKnown)}
