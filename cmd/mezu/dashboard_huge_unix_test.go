@@ -150,7 +150,7 @@ func send(t *testing.T, client *http.Client, req *http.Request) {
 func slowDashboard(t *testing.T, p *tunneller, address string, other *looker) {
 	cmd := exec.Command(os.Args[0], "dashboard")
 	cmd.Dir = t.TempDir()
-	cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "TERM=xterm-256color", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "GORACE=" + os.Getenv("GORACE"), "TERM=xterm-256color", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
 	for name, value := range p.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}

@@ -29,7 +29,7 @@ func (p *tunneller) tmux(w, h int, more ...string) *pane {
 	p.t.Helper()
 	testkit.Programs(p.t, "tmux", "bash")
 	a := &pane{t: p.t, folder: p.t.TempDir()}
-	env := []string{"MEZU_TEST_PROGRAM=1", "LANG=C.UTF-8", "PS1=shell> ", "HISTFILE=/dev/null", "HOME=" + a.folder, "PATH=" + os.Getenv("PATH"), "mezu=" + os.Args[0]}
+	env := []string{"MEZU_TEST_PROGRAM=1", "LANG=C.UTF-8", "PS1=shell> ", "HISTFILE=/dev/null", "HOME=" + a.folder, "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "mezu=" + os.Args[0]}
 	for name, value := range p.env {
 		env = append(env, name+"="+value)
 	}

@@ -110,7 +110,7 @@ func dashboardAt(t *testing.T, env ...string) (*held, *os.File, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "dashboard")
 	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{"MEZU_TEST_PROGRAM=1", "MEZU_HOME=" + t.TempDir(), "MEZU_NO_KEYRING=1", "PATH=" + os.Getenv("PATH")}, env...)
+	cmd.Env = append([]string{"MEZU_TEST_PROGRAM=1", "GORACE=" + os.Getenv("GORACE"), "MEZU_HOME=" + t.TempDir(), "MEZU_NO_KEYRING=1", "PATH=" + os.Getenv("PATH")}, env...)
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func (p *tunneller) at(dir string, args ...string) *atTerminal {
 	p.t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
-	cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "TERM=xterm", "ACCESSIBLE=1", "NO_COLOR=1", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "GORACE=" + os.Getenv("GORACE"), "TERM=xterm", "ACCESSIBLE=1", "NO_COLOR=1", "LANG=C.UTF-8", "PATH=" + os.Getenv("PATH")}
 	for name, value := range p.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -166,7 +166,7 @@ func TestTunnelAtATerminal(t *testing.T) {
 	t.Run("exec, signalled from elsewhere", func(t *testing.T) {
 		p := p.in(t)
 		cmd := exec.Command(os.Args[0], "tunnel", port, "--exec", "--", "sh", "-c", `trap 'echo got; exit 4' INT; echo up; while :; do read line; done`)
-		cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "PATH=" + os.Getenv("PATH")}
+		cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "GORACE=" + os.Getenv("GORACE"), "PATH=" + os.Getenv("PATH")}
 		for name, value := range p.env {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}

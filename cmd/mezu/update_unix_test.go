@@ -29,7 +29,7 @@ func TestUpdate_RestartsTheDaemon(t *testing.T) {
 	}
 	command := func(args ...string) *exec.Cmd {
 		cmd := exec.Command(program, args...)
-		cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "PATH=" + os.Getenv("PATH"), "HOME=" + home, "MEZU_HOME=" + p.env["MEZU_HOME"], "MEZU_DOWNLOAD=" + r.Dir, "MEZU_RELEASE_KEY=" + r.Signers}
+		cmd.Env = []string{"MEZU_TEST_PROGRAM=1", "GORACE=" + os.Getenv("GORACE"), "PATH=" + os.Getenv("PATH"), "HOME=" + home, "MEZU_HOME=" + p.env["MEZU_HOME"], "MEZU_DOWNLOAD=" + r.Dir, "MEZU_RELEASE_KEY=" + r.Signers}
 		return cmd
 	}
 	mezu := func(args ...string) string {
