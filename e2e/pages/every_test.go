@@ -42,6 +42,14 @@ func skipped() map[string]int {
 var hiddenCommand = regexp.MustCompile("(?m)^```(?:text|json|)\n\\$ .*|^\n    (?:\\$|go|make|mezu|curl|sh) .*")
 
 func TestEveryPageIsRun(t *testing.T) {
+	_, recipe, _ := strings.Cut(string(testkit.ReadData(t, "../../Makefile")), "\ndocs: tools-for-test")
+	recipe, _, _ = strings.Cut(recipe, "\n\n")
+	for name, by := range runs() {
+		file, function, _ := strings.Cut(by, " ")
+		if word := strings.TrimPrefix(function, "Test"); !strings.HasPrefix(file, "e2e/pages/") && !regexp.MustCompile(`\b(Test)?`+word+`\b`).MatchString(recipe) {
+			t.Errorf("make docs does not run %s, which runs %s", function, name)
+		}
+	}
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)

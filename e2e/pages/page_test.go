@@ -124,10 +124,13 @@ func missing(shown, output string) (lines []string) {
 // status is what a line of commands says that curl -i shows.
 var status = regexp.MustCompile(`(?m)^curl .*-i .*# ([1-5][0-9][0-9])\b`)
 
-// wrong gives the lines of commands whose answer has another status than they say.
+// wrong gives the lines of commands whose answer has another status than they say. Answers come in the
+// order of the commands.
 func wrong(commands, output string) (lines []string) {
 	for _, m := range status.FindAllStringSubmatch(commands, -1) {
-		if !strings.Contains(output, "HTTP/2 "+m[1]) {
+		if _, rest, found := strings.Cut(output, "HTTP/2 "+m[1]); found {
+			output = rest
+		} else {
 			lines = append(lines, m[0])
 		}
 	}
@@ -164,6 +167,9 @@ func TestParse(t *testing.T) {
 	}
 	if got := wrong("curl -i x  # 204\ncurl -i y # 400: so\ncurl z # 500\n", "HTTP/2 204\n"); len(got) != 1 {
 		t.Errorf("of two, one of them wrong: %q", got)
+	}
+	if got := wrong("curl -i x  # 204\ncurl -i y # 204\n", "HTTP/2 204\nHTTP/2 404\n"); len(got) != 1 {
+		t.Errorf("of two that say the same, one of them wrong: %q", got)
 	}
 	if got := missing(all[0].shown[1], `{"b": 1}`); len(got) != 1 {
 		t.Errorf("found: %q", got)

@@ -56,8 +56,8 @@ cp $CURL_CA_BUNDLE /page/homes/` + here.name + `/.ca.pem`)
 	here.enter("sh", "-ec", "mv .link /page/login-link; cat .ca.pem >>/etc/ssl/certs/ca-certificates.crt; rm .ca.pem")
 }
 
-// most is how long the first use of a build may take here: five times what it takes on a machine
-// that does nothing else (docs/performance.md).
+// most is how long the first use of a build may take here: five times what it is to take at most on
+// a machine that does nothing else (docs/performance.md).
 const most = 10 * time.Second
 
 // TestFirstUse: from a program that is built, and a home in which nothing is, to the first request

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // world is what a page needs to be run.
@@ -70,6 +71,13 @@ func play(t *testing.T, name string, w world) map[string]*machine {
 	if w.before != nil {
 		w.before(t, all)
 	}
+	unmet := map[string]bool{}
+	for text := range w.meanwhile {
+		unmet[text] = true
+	}
+	for text := range w.seen {
+		unmet[text] = true
+	}
 	for _, b := range blocks {
 		if b.file != "" {
 			for _, m := range all {
@@ -85,14 +93,18 @@ func play(t *testing.T, name string, w world) map[string]*machine {
 		for text, commands := range w.meanwhile {
 			if strings.Contains(b.text, text) {
 				all[b.machines[0]].prepare(commands)
+				delete(unmet, text)
 			}
 		}
 		for text, s := range w.seen {
 			if strings.Contains(b.text, text) {
 				all[s.machine].enter("timeout", "60", "sh", "-c", s.command)
+				delete(unmet, text)
 			}
 		}
+		begin := time.Now()
 		output := together(t, name, b, all)
+		t.Logf("%s:%d took %d ms", name, b.line, time.Since(begin).Milliseconds())
 		if t.Failed() {
 			t.FailNow()
 		}
@@ -105,11 +117,14 @@ func play(t *testing.T, name string, w world) map[string]*machine {
 			}
 		}
 	}
+	for text := range unmet {
+		t.Errorf("%s has no block with %q, before which something was to be done or seen", name, text)
+	}
 	for _, m := range all {
-		if log := m.enter("sh", "-c", "grep -h '"+warning+"' /page/staying/*.log || true"); log != "" {
-			t.Errorf("%s: what the page says is not enough: %s", m.name, log)
-		}
 		m.enter("leave", "tunnel", "dev", "warpgate", "mezusphere")
+		if said := m.enter("sh", "-c", "grep -hs '"+warning+"' /page/left || true"); said != "" {
+			t.Errorf("%s: what the page says is not enough: %s", m.name, said)
+		}
 	}
 	return all
 }
