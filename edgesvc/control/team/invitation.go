@@ -342,11 +342,24 @@ func (s *Team) accept(ctx context.Context, ch *record.Change, inv record.Record[
 		err = s.isNoMember(ctx, org.Value.ID, inv.Value.Email)
 	}
 	if err != nil {
-		return mezu.Member{}, err
+		return mezu.Member{}, s.orSpent(ctx, inv, err)
 	}
 	m, err := s.welcome(ctx, ch, org, who, inv)
 	m.Email = inv.Value.Email
 	return m, err
+}
+
+// orSpent is the refusal of an invitation that somebody else has redeemed since it was read, whatever
+// else is wrong because of that; else the error as it is.
+func (s *Team) orSpent(ctx context.Context, inv record.Record[invitation], wrong error) error {
+	now, err := record.Optional[invitation](ctx, s.records, inv.Key)
+	switch {
+	case err != nil:
+		return err
+	case now.Revision == 0:
+		return refusedInvitation()
+	}
+	return wrong
 }
 
 // invitedTo is the organization of an invitation, if it exists and the inviting person may

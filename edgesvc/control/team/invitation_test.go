@@ -1,16 +1,20 @@
 package team_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
+	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 func TestInvitations(t *testing.T) {
@@ -150,6 +154,39 @@ func TestInvitations_End(t *testing.T) {
 	controltest.Eventually(t, "ended invitations and their mails to go", func() bool {
 		return len(in.Keys("invitation/"))+len(in.Keys("invite/"))+len(in.Keys("outbox/"))+len(in.Keys("id/inv_")) == 0
 	})
+}
+
+// between is a store that lets something happen before a record is first read.
+type between struct {
+	store.Store
+	key  string
+	once sync.Once
+	do   func()
+}
+
+func (b *between) Get(ctx context.Context, key string) (store.Record, error) {
+	if key == b.key {
+		b.once.Do(b.do)
+	}
+	return b.Store.Get(ctx, key)
+}
+
+// Who loses is told that the code is used up, also when the winner is a member already.
+func TestInvitations_RedeemedBetween(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	in.Tenant(op, "acme")
+	made := in.Invite(op, "acme", "ana@acme.example", mezu.RoleViewer)
+	org := controltest.Call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
+	won := false
+	other := in.Beside(t.TempDir())
+	other.Driver = &between{Store: in.Driver, key: access.KeyMember(org.ID, made.InvitedBy), do: func() { won = in.Redeem(made.Code, "ana@acme.example") == nil }}
+	other.CopyKey(in)
+	other.Start()
+	defer other.Stop()
+	if err := other.Redeem(made.Code, "ana@acme.example"); !won || mezu.CodeOf(err) != mezu.CodeUnauthenticated {
+		t.Errorf("the other one won: %v; this one: %v", won, err)
+	}
 }
 
 // Of several who redeem at once exactly one comes in, new or known.
