@@ -3,6 +3,7 @@ package team
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
@@ -10,6 +11,10 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/store"
 )
+
+// recoveryLife is how long the code of a recovery can be redeemed. The process that asks for it redeems
+// it at once; the rest is for a machine that falls asleep or is busy then.
+const recoveryLife = 10 * time.Minute
 
 // RecoveryCode makes a bootstrap code that gives the first operator a new token. No operation
 // of the API reaches it. It is for the process of a control plane, on behalf of whoever owns
@@ -22,7 +27,7 @@ func (s *Team) RecoveryCode(ctx context.Context, holder string) (string, error) 
 			return err
 		}
 		var token access.Token
-		code, token = s.access.Issue(ch, access.Token{Kind: mezu.TokenBootstrap, Operator: operator}, mezu.JoinTokenLife)
+		code, token = s.access.Issue(ch, access.Token{Kind: mezu.TokenBootstrap, Operator: operator}, recoveryLife)
 		ch.Audit(record.About(record.KindBootstrapCode, token.ID, ""), nil, auditedOffer{holder, operator})
 		return nil
 	})

@@ -209,6 +209,14 @@ func TestRecoveryCode(t *testing.T) {
 	record(root)
 	controltest.Call[any](t, ana, api.OpDeleteOperator, nil, root)
 	is("a record of no operator", "bob")
+	late, err := in.Plane.BootstrapCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Clock.Advance(10*time.Minute + time.Second)
+	if _, err := redeem(t, in, late); mezu.CodeOf(err) != mezu.CodeUnauthenticated {
+		t.Errorf("too late: %v", err)
+	}
 }
 
 // A4: of two operators who remove each other at once one stays.
