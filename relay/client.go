@@ -70,7 +70,8 @@ var errSlowHead = &mezu.Error{Code: mezu.CodeRequestTimeout, Detail: "the reques
 
 // ReadRequest reads the head of a request that has begun to come, within a bound on all of
 // it, and brings it into its canonical form. complete says that the head was read to its end:
-// only then may the connection go on after an error.
+// only then may the connection go on after an error. Of one that is refused req has what
+// people are told of it.
 func (c *Client) ReadRequest(req *Request, within time.Duration) (complete bool, err error) {
 	if !c.Reader.HasHead() {
 		if err := c.Timed.FixRead(within); err != nil {
@@ -81,9 +82,15 @@ func (c *Client) ReadRequest(req *Request, within time.Duration) (complete bool,
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = errSlowHead
 		}
+		*req = Request{Fields: req.Fields[:0]}
+		req.spoil(&c.Head)
 		return false, err
 	}
-	return true, c.Head.Canonical(req, &c.names)
+	if err := c.Head.Canonical(req, &c.names); err != nil {
+		req.spoil(&c.Head)
+		return true, err
+	}
+	return true, nil
 }
 
 // Begin prepares the exchange whose head was read: limit bounds its body, if not

@@ -166,6 +166,7 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 	}
 	section, err := r.section(r.limit(MaxHead), false)
 	if err != nil {
+		h.glimpse(r.buf[r.r:r.w])
 		if errors.Is(err, errFull) {
 			if bytes.IndexByte(r.buf[r.r:r.w], '\n') < 0 {
 				return &mezu.Error{Code: mezu.CodeURITooLong, Detail: fmt.Sprintf("the request target is longer than %d bytes", MaxTarget)}
@@ -175,24 +176,8 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 		return err
 	}
 	line, rest := cutLine(section)
-	sp1 := bytes.IndexByte(line, ' ')
-	sp2 := bytes.LastIndexByte(line, ' ')
-	if sp1 <= 0 || sp2 <= sp1+1 {
-		return malformed("the request line is not «method target version»")
-	}
-	h.Method, h.Target = line[:sp1], line[sp1+1:sp2]
-	if !mezu.ValidHeaderName(h.Method) {
-		return malformed("the method is not a token")
-	}
-	if len(h.Target) > MaxTarget {
-		return &mezu.Error{Code: mezu.CodeURITooLong, Detail: fmt.Sprintf("the request target is longer than %d bytes", MaxTarget)}
-	}
-	for _, c := range h.Target {
-		if c <= ' ' || c == 0x7f {
-			return malformed("the request target has a space or control character")
-		}
-	}
-	if h.minor, err = version(line[sp2+1:]); err != nil {
+	if err := h.takeLine(line); err != nil {
+		h.glimpse(line)
 		return err
 	}
 	if err := h.parseFields(rest, r.maxFields()); err != nil {
@@ -212,6 +197,42 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 		h.Framing = NoBody
 	}
 	return nil
+}
+
+// takeLine takes the request line apart.
+func (h *RequestHead) takeLine(line []byte) (err error) {
+	sp1 := bytes.IndexByte(line, ' ')
+	sp2 := bytes.LastIndexByte(line, ' ')
+	if sp1 <= 0 || sp2 <= sp1+1 {
+		return malformed("the request line is not «method target version»")
+	}
+	h.Method, h.Target = line[:sp1], line[sp1+1:sp2]
+	if !mezu.ValidHeaderName(h.Method) {
+		return malformed("the method is not a token")
+	}
+	if len(h.Target) > MaxTarget {
+		return &mezu.Error{Code: mezu.CodeURITooLong, Detail: fmt.Sprintf("the request target is longer than %d bytes", MaxTarget)}
+	}
+	for _, c := range h.Target {
+		if c <= ' ' || c == 0x7f {
+			return malformed("the request target has a space or control character")
+		}
+	}
+	h.minor, err = version(line[sp2+1:])
+	return err
+}
+
+// glimpse takes method and target from the beginning of a head that is refused, as far as they
+// came: for people, who look for what they have sent. Nothing may be judged by it.
+func (h *RequestHead) glimpse(head []byte) {
+	h.Method, h.Target = nil, nil
+	line, _, _ := bytes.Cut(head, []byte{'\n'})
+	method, rest, ok := bytes.Cut(line, []byte{' '})
+	if !ok || !mezu.ValidHeaderName(method) {
+		return
+	}
+	target, _, _ := bytes.Cut(rest, []byte{' '})
+	h.Method, h.Target = method, bytes.TrimSuffix(target, []byte{'\r'})
 }
 
 // EmptyLine consumes an empty line before a request, if nothing else has come yet. Old clients

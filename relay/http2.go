@@ -34,6 +34,14 @@ func (t *Text) add(s string) []byte {
 // field names and the length of the body; the path is taken raw.
 // req.Fields is reused; they alias text.
 func CanonicalHTTP(in *http.Request, req *Request, text *Text) error {
+	err := canonicalHTTP(in, req, text)
+	if err != nil && req.Path.Path == "" {
+		req.Spoilt = spoiltPath([]byte(in.RequestURI))
+	}
+	return err
+}
+
+func canonicalHTTP(in *http.Request, req *Request, text *Text) error {
 	*req = Request{Method: in.Method, Fields: req.Fields[:0]}
 	text.reset()
 	if !lengthFits(in) {
@@ -69,7 +77,6 @@ func CanonicalHTTP(in *http.Request, req *Request, text *Text) error {
 	}
 	var err error
 	if req.Path, err = mezu.CanonicalPath(path); err != nil {
-		req.Spoilt = path
 		return err
 	}
 	if hosts := in.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != in.Host {

@@ -19,8 +19,8 @@ type Request struct {
 	// same with a port that isn't the scheme's, which the workload sees.
 	Host, Authority string
 	Path            mezu.Path
-	// Spoilt is the path as it came of a request that is refused because it has no canonical form;
-	// nothing may be judged by it.
+	// Spoilt is the path as it came of a request that is refused because it has no canonical form,
+	// as far as it came; nothing may be judged by it.
 	Spoilt string
 	// Query is the raw query with its question mark, or empty.
 	Query string
@@ -76,7 +76,6 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 		}
 	}
 	if req.Path, err = mezu.CanonicalPath(string(path)); err != nil {
-		req.Spoilt = string(path)
 		return err
 	}
 	if err := names.take(h.host); err != nil {
@@ -92,6 +91,28 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 		}
 	}
 	return nil
+}
+
+// spoil notes what the line of a request says that is refused, unless its path has a canonical form.
+func (r *Request) spoil(h *RequestHead) {
+	if r.Path.Path != "" {
+		return
+	}
+	r.Method, r.Spoilt = "", spoiltPath(h.Target)
+	if len(h.Method) <= mezu.MaxMethodLength {
+		r.Method = method(h.Method)
+	}
+}
+
+// spoiltPath is the path of a target, whatever that is: without a query or whatever stands before a
+// path, in which there may be secrets.
+func spoiltPath(target []byte) string {
+	path, _, _ := bytes.Cut(target, []byte{'?'})
+	if rest, ok := cutSchemeFold(path); ok {
+		_, path, _ = bytes.Cut(rest, []byte{'/'})
+		path = append([]byte{'/'}, path...)
+	}
+	return string(path[:min(len(path), MaxTarget)])
 }
 
 // takeFields takes the end-to-end fields. It comes first, so that a refusal for another reason

@@ -346,3 +346,44 @@ func TestResponseFrom(t *testing.T) {
 		}
 	}
 }
+
+// TestSpoilt: of a request that is refused it is known what its line says, as far as it came, without
+// what may be secret. Of one with a canonical path nothing else is said.
+func TestSpoilt(t *testing.T) {
+	long := strings.Repeat("a", relay.MaxHead)
+	for head, want := range map[string]string{
+		"GET /x?key=secret HTTP/1.1\r\n\r\n":                        "GET /x",
+		"GET /x HTTP/2.0\r\nHost: a\r\n\r\n":                        "GET /x",
+		"GET /x\r\nHost: a\r\n\r\n":                                 "GET /x",
+		"GET /x HTTP/1.1\nHost: a\n\n":                              "GET /x",
+		"GET /\x1b[2J HTTP/1.1\r\nHost: a\r\n\r\n":                  "GET /\x1b[2J",
+		"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n":                     "OPTIONS *",
+		"GET https://u:secret@b/y?z HTTP/1.1\r\nHost: a\r\n\r\n":    "GET /y",
+		"GET https://u:secret@b HTTP/1.1\r\nHost: a\r\n\r\n":        "GET /",
+		"POST /%2f.. HTTP/1.1\r\nHost: a\r\n\r\n":                   "POST /%2f..",
+		"G(T /x HTTP/1.1\r\nHost: a\r\n\r\n":                        " ",
+		"\x16\x03\x01\r\n\r\n":                                      " ",
+		"GET /x HTTP/1.1\r\nHost: a\r\nA: " + long + "\r\n\r\n":     "GET /x",
+		"GET /" + long + " HTTP/1.1\r\nHost: a\r\n\r\n":             "GET /" + long[:relay.MaxTarget-1],
+		strings.Repeat("A", 40) + " /x HTTP/1.1\r\nHost: a\r\n\r\n": " /x",
+		"GET /fine HTTP/1.1\r\nHost: a b\r\n\r\n":                   "GET ",
+	} {
+		client, server := pair(t)
+		go io.WriteString(client, head)
+		var c relay.Client
+		c.Reset(server, patience, patience)
+		req := relay.Request{Method: "PUT", Spoilt: "/before"}
+		_, err := c.ReadRequest(&req, patience)
+		c.Reader.Release()
+		if got := req.Method + " " + req.Spoilt; code(err) == "" || got != want {
+			t.Errorf("%.60q: %.60q, want %.60q (%v)", head, got, want, err)
+		}
+	}
+	for target, want := range map[string]string{"/x?a b": "/x", "*": "*", "/a%00": "/a%00", "/" + long: "/" + long[:relay.MaxTarget-1]} {
+		var req relay.Request
+		err := relay.CanonicalHTTP(&http.Request{Method: "GET", RequestURI: target, Host: "a"}, &req, new(relay.Text))
+		if code(err) == "" || req.Method != "GET" || req.Spoilt != want {
+			t.Errorf("%.60q: %.60q, want %.60q (%v)", target, req.Spoilt, want, err)
+		}
+	}
+}

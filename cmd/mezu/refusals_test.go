@@ -89,6 +89,8 @@ func TestDevTellsOfRefusals(t *testing.T) {
 		{func() { send("GET", "/gone", nil) }, "502 workload_refused GET " + host + " /gone gone"},
 		{func() { send("DELETE", "/.mezu/session", nil) }, "405 method_not_allowed DELETE " + host + " /.mezu/session "},
 		{func() { raw(host, "GET /%2e%2e%2f HTTP/1.1\r\nHost: "+host+"\r\n\r\n") }, "400 not_canonical GET " + host + " /%2e%2e%2f "},
+		{func() { raw(host, "GET /nohost?key=secret HTTP/1.1\r\n\r\n") }, "400 not_canonical GET " + host + " /nohost "},
+		{func() { raw(host, "GET /x HTTP/3.0\r\nHost: "+host+"\r\n\r\n") }, "400 not_canonical GET " + host + " /x "},
 		{func() { raw(host, "GET /x HTTP/1.1\r\nHost: other.localhost\r\nConnection: close\r\n\r\n") }, "421 wrong_host GET other.localhost /x "},
 		{func() {
 			raw("other.localhost", "GET /x HTTP/1.1\r\nHost: other.localhost\r\nConnection: close\r\n\r\n")
