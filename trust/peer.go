@@ -162,9 +162,9 @@ func (a *Anchor) config(peer mezu.PeerRole, id string, alpn []string) *tls.Confi
 			got, err := a.VerifyPeer(cs, peer)
 			switch {
 			case err != nil:
-				return err
+				return &strangerError{err}
 			case id != "" && got.ID != id:
-				return fmt.Errorf("verifying the peer: it is %s where %s %s is expected", got, peer, id)
+				return &strangerError{fmt.Errorf("verifying the peer: it is %s where %s %s is expected", got, peer, id)}
 			case len(alpn) > 0 && !slices.Contains(alpn, cs.NegotiatedProtocol):
 				return fmt.Errorf("verifying the peer: %s speaks none of the protocols %s", got, strings.Join(alpn, ", "))
 			}
@@ -172,6 +172,16 @@ func (a *Anchor) config(peer mezu.PeerRole, id string, alpn []string) *tls.Confi
 		},
 	}
 }
+
+// strangerError says that whoever is at the other end is not who was expected, or can't prove it.
+type strangerError struct{ error }
+
+// Unwrap gives what is wrong.
+func (e *strangerError) Unwrap() error { return e.error }
+
+// Lasts says that it will be so at the next try (package backoff): nobody who restarts becomes
+// somebody else.
+func (e *strangerError) Lasts() bool { return true }
 
 // own is our certificate for a handshake. One that isn't valid now ends the handshake here,
 // where the error can say why.

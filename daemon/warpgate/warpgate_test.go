@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -355,6 +356,49 @@ func TestEdgesChange(t *testing.T) {
 	second.hub.Push("", w.setEdges(second, moved))
 	moved.ping(t, w.env)
 	eventually(t, "the old address is left", func() bool { return sessions(third.hub, w.env) == 0 })
+}
+
+// counted is a listener that counts who comes.
+type counted struct {
+	net.Listener
+	came atomic.Int32
+}
+
+func (c *counted) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.came.Add(1)
+	}
+	return conn, err
+}
+
+// TestEdgesSwapAddresses: of edges that have one another's address each is tried a few times in the
+// time in which one that restarts is tried dozens of times.
+func TestEdgesSwapAddresses(t *testing.T) {
+	w := newWorld(t, 2)
+	var at [2]*counted
+	for i, e := range w.edges {
+		e.kill()
+		ln, err := net.Listen("tcp", e.info.TunnelAddress)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[i] = &counted{Listener: ln}
+	}
+	for i := range at {
+		w.startEdge(at[i], w.edges[1-i].info.ID)
+	}
+	g := w.start(w.config(t.TempDir()), func(g *gate) { g.TestOnlyRetryLater() })
+	for range at {
+		g.event("told", isError("", "keeping the tunnel to edge "))
+	}
+	<-time.After(3500 * time.Millisecond)
+	for i := range at {
+		if n := at[i].came.Load(); n < 1 || n > 4 {
+			t.Errorf("edge %d was tried %d times", i, n)
+		}
+	}
+	g.stop()
 }
 
 func TestReconnect(t *testing.T) {
