@@ -332,6 +332,91 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
+// A patch needs nothing, by the document and by the server: not the name that a creation needs, nor
+// any other field, however deep.
+func TestOpenAPI_PatchesNeedNothing(t *testing.T) {
+	in := controltest.Install(t)
+	token := in.OperatorToken()
+	op := in.Client(token, nil)
+	x := in.Pool(op)
+	x.Account("gate", mezu.PermWarpgateRegister)
+	_, member := in.Join(op, x.Org, "v@acme.example", mezu.RoleViewer)
+	controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"name": "api", "prefix": "/api/"}, x.Path()...)
+	user := controltest.Call[mezu.User](t, op, api.OpCreateUser, controltest.UserBody("ana@customer.example"), x.InProject()...)
+	wide := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, controltest.UserBody("ana@customer.example"), x.Wide()...)
+	at := map[string][]string{
+		api.OpUpdateOrganization.ID: {x.Org}, api.OpUpdateMember.ID: {x.Org, member.ID}, api.OpUpdateProject.ID: {x.Org, x.Prj}, api.OpUpdateEnvironment.ID: x.Path(), api.OpUpdateRoute.ID: x.Path("api"),
+		api.OpUpdateServiceAccount.ID: {x.Org, x.Prj, "gate"}, api.OpUpdateDirectory.ID: x.InProject(), api.OpUpdateOrganizationDirectory.ID: x.Wide(),
+		api.OpUpdateUser.ID: x.InProject(user.ID), api.OpUpdateOrganizationUser.ID: x.Wide(wide.ID),
+	}
+	_, _, body := in.Raw("GET", "/openapi.json", "", "", "")
+	type schema struct {
+		Ref        string `json:"$ref"`
+		Required   []string
+		Properties map[string]json.RawMessage
+		Entries    json.RawMessage `json:"additionalProperties"`
+		AnyOf      []json.RawMessage
+	}
+	var doc struct {
+		Paths map[string]struct {
+			Patch *struct {
+				OperationID string
+				RequestBody struct {
+					Content map[string]struct{ Schema, Example json.RawMessage }
+				}
+			}
+		}
+		Components struct{ Schemas map[string]json.RawMessage }
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var needs func(where string, text json.RawMessage)
+	needs = func(where string, text json.RawMessage) {
+		var s schema
+		if json.Unmarshal(text, &s) != nil {
+			return // no schema, but whether there may be others
+		}
+		if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
+			needs(where, doc.Components.Schemas[name])
+		}
+		if len(s.Required) > 0 {
+			t.Errorf("%s needs %q", where, s.Required)
+		}
+		for name, of := range s.Properties {
+			needs(where+"."+name, of)
+		}
+		for _, of := range append(s.AnyOf, s.Entries) {
+			needs(where, of)
+		}
+	}
+	patches := 0
+	for path, item := range doc.Paths {
+		if item.Patch == nil {
+			continue
+		}
+		patches++
+		id, content := item.Patch.OperationID, item.Patch.RequestBody.Content["application/merge-patch+json"]
+		needs(id, content.Schema)
+		if len(content.Example) == 0 || len(at[id]) == 0 {
+			t.Fatalf("%s has the example %s, and is at %q", id, content.Example, at[id])
+		}
+		for _, part := range at[id] {
+			before, rest, _ := strings.Cut(path, "{")
+			_, after, _ := strings.Cut(rest, "}")
+			path = before + part + after
+		}
+		for _, sent := range []string{"{}", string(content.Example)} {
+			if status, _, answer := in.Raw("PATCH", path, token, "application/merge-patch+json", sent); status != 200 {
+				t.Errorf("%s of %s: %d %s", id, sent, status, answer)
+			}
+		}
+	}
+	if patches != len(at) {
+		t.Errorf("%d patches, and %d were tried", patches, len(at))
+	}
+}
+
 // The examples of refusals in the document are what a caller meets.
 func TestOpenAPI_Refusals(t *testing.T) {
 	in := controltest.Install(t)
