@@ -67,10 +67,21 @@ func (db *DB) roomToOpen() error {
 	return nil
 }
 
+// logsOf are the engine's logs of a kind, the oldest first: their names are of one length. The store's
+// own path is no pattern, whatever is in it.
+func (db *DB) logsOf(kind string) ([]string, error) {
+	dir := filepath.Join(db.opts.Dir, engineDir)
+	logs, err := fs.Glob(os.DirFS(dir), kind)
+	for i, name := range logs {
+		logs[i] = filepath.Join(dir, name)
+	}
+	return logs, err
+}
+
 // openingRoom is what the engine writes to make tables of its logs, when it opens or closes.
 func (db *DB) openingRoom() (need int64, err error) {
 	need = openRoom
-	logs, err := filepath.Glob(filepath.Join(db.opts.Dir, engineDir, "*.mem"))
+	logs, err := db.logsOf("*.mem")
 	for _, path := range logs {
 		var used int64
 		if used, err = usedSpace(path); err != nil {

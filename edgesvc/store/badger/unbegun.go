@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // The engine makes a log of values or of a memtable as an empty file, and then gives it its size
@@ -17,7 +16,7 @@ import (
 // engine and load find out.
 func (db *DB) dropUnbegun() error {
 	for _, kind := range []string{"*.vlog", "*.mem"} {
-		logs, err := filepath.Glob(filepath.Join(db.opts.Dir, engineDir, kind)) // by name, which is by age
+		logs, err := db.logsOf(kind)
 		if err != nil || len(logs) == 0 {
 			continue // the pattern is good
 		}

@@ -48,8 +48,8 @@ func TestS1KillAsALogIsMade(t *testing.T) {
 		t.Error("a log without its bytes was not noticed")
 	}
 	// The first opening of all: there is nothing yet but what was being made.
-	first := t.TempDir()
-	if err := os.Mkdir(filepath.Join(first, "badger"), 0o700); err != nil {
+	first := filepath.Join(t.TempDir(), "store[1]")
+	if err := os.MkdirAll(filepath.Join(first, "badger"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := empty("000001.vlog")(first); err != nil {
