@@ -106,7 +106,7 @@ func (s *signer) lines(i, n int) (out []archive.Line) {
 func filled(t *testing.T) (s *signer, dir string, head archive.Head) {
 	t.Helper()
 	s = newSigner(t)
-	dir = filepath.Join(t.TempDir(), "archive")
+	dir = filepath.Join(t.TempDir(), "archive[1]") // no pattern
 	a := archive.New(dir, s.public())
 	s.keep(a)
 	for i := range 3 {

@@ -57,15 +57,16 @@ func (a *Archive) Keep(s mezu.Signed) error {
 // loadKeys reads the keysets that were not read yet. The error names those that do not
 // verify; their keys are not used.
 func (a *Archive) loadKeys() error {
-	paths, err := filepath.Glob(filepath.Join(a.dir, dirKeysets, "*.json"))
+	dir := filepath.Join(a.dir, dirKeysets) // which is no part of the pattern
+	names, err := fs.Glob(os.DirFS(dir), "*.json")
 	if err != nil {
 		return fmt.Errorf("reading the archive's keysets: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var all error
-	for _, path := range paths {
-		name := filepath.Base(path)
+	for _, name := range names {
+		path := filepath.Join(dir, name)
 		if a.known[name] {
 			continue
 		}
