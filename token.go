@@ -67,6 +67,17 @@ func (t *Token) Validate() error {
 // who renews it, and seldom enough to be read.
 const EndNotice = 7 * 24 * time.Hour
 
+// EndNoticeOf says of what ends at a time that it does soon, or has; it is empty before that.
+func EndNoticeOf(end, now time.Time) string {
+	switch left := end.Sub(now); {
+	case left <= 0:
+		return "has ended"
+	case left < EndNotice:
+		return "ends within a week"
+	}
+	return ""
+}
+
 // Lives of single-use tokens.
 const (
 	JoinTokenLife      = 10 * time.Minute

@@ -14,11 +14,13 @@ const noticeInterval = 24 * time.Hour
 func (u Upkeep) noticeEndings(ctx context.Context) {
 	notice := func(ctx context.Context) error {
 		all, err := u.Service.Endings(ctx)
-		if end := u.CertificateEnd(); !end.IsZero() && end.Sub(u.Now()) < service.EndNotice {
+		if end := u.CertificateEnd(); !end.IsZero() {
 			all = append(all, service.Ending{What: "the API's certificate", At: end, Next: "renew the file of --api-tls-cert; it is read again by itself"})
 		}
 		for _, e := range all {
-			u.Log.Warn("ends within a week", "what", e.What, "id", e.ID, "at", e.At.UTC().Format(time.RFC3339), "try", e.Next)
+			if notice := e.Notice(u.Now()); notice != "" {
+				u.Log.Warn(notice, "what", e.What, "id", e.ID, "at", e.At.UTC().Format(time.RFC3339), "try", e.Next)
+			}
 		}
 		return err
 	}

@@ -83,14 +83,15 @@ func (p *pair) read() error {
 // noticeInterval is how often the end of a configured certificate is said again.
 const noticeInterval = 24 * time.Hour
 
-// noticeEnd says at once and then every day that a configured certificate ends within a week,
-// until ctx ends.
+// noticeEnd says at once and then every day that a configured certificate ends within a week, or
+// has ended, until ctx ends.
 func (p *pair) noticeEnd(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(noticeInterval)
 	defer tick.Stop()
 	for {
-		if end := p.get(log).Leaf.NotAfter; end.Sub(p.now()) < mezu.EndNotice {
-			log.Warn("ends within a week", "what", "the certificate of the endpoints", "at", end.UTC().Format(time.RFC3339), "try", "renew the file of --tls-cert; it is read again by itself")
+		end := p.get(log).Leaf.NotAfter
+		if notice := mezu.EndNoticeOf(end, p.now()); notice != "" {
+			log.Warn(notice, "what", "the certificate of the endpoints", "at", end.UTC().Format(time.RFC3339), "try", "renew the file of --tls-cert; it is read again by itself")
 		}
 		select {
 		case <-ctx.Done():

@@ -150,9 +150,10 @@ func (c *control) writePair(certFile, keyFile string) {
 	must(c.t, os.WriteFile(keyFile, keyPEM, 0o600))
 }
 
-// A configured certificate that ends within a week is said to at the start, and no other.
+// A configured certificate that ends within a week is said to at the start, one that has ended to have,
+// and no other.
 func TestConfiguredPairEnds(t *testing.T) {
-	for left, want := range map[time.Duration]bool{mezu.EndNotice - time.Hour: true, mezu.EndNotice + time.Hour: false} {
+	for left, want := range map[time.Duration]string{-time.Minute: "has ended", mezu.EndNotice - time.Hour: "ends within a week", mezu.EndNotice + time.Hour: ""} {
 		c := newControl(t)
 		key, keyPEM, err := trust.NewKey()
 		must(t, err)
@@ -168,8 +169,10 @@ func TestConfiguredPairEnds(t *testing.T) {
 		e.run()
 		eventually(t, "enrolled", e.Ready)
 		e.stop()
-		if e.log.has(`msg="ends within a week" what="the certificate of the endpoints" at=`) != want {
-			t.Errorf("%v before its end: not as it should be", left)
+		for _, notice := range []string{"has ended", "ends within a week"} {
+			if e.log.has(`msg="`+notice+`" what="the certificate of the endpoints" at=`) != (notice == want) {
+				t.Errorf("%v before its end: not as it should be", left)
+			}
 		}
 	}
 }
