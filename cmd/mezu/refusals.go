@@ -21,7 +21,8 @@ const (
 // of them floods no terminal. It is safe for concurrent use.
 type refusals struct {
 	now func() time.Time
-	// missed is told, after a span, how many were not shown in it.
+	// missed is told, after a span, how many were not shown in it. The lock is held: after end there
+	// is no more of it.
 	missed func(n uint64)
 
 	mu     sync.Mutex
@@ -54,9 +55,14 @@ func (r *refusals) take() bool {
 // tell says how many were not shown since it said so last.
 func (r *refusals) tell() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.say()
+}
+
+// say is tell under the lock.
+func (r *refusals) say() {
 	n := r.passed
 	r.passed, r.timer = 0, nil
-	r.mu.Unlock()
 	if n > 0 {
 		r.missed(n)
 	}
@@ -65,12 +71,12 @@ func (r *refusals) tell() {
 // end says what is still to be said.
 func (r *refusals) end() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.ended = true
 	if r.timer != nil {
 		r.timer.Stop()
 	}
-	r.mu.Unlock()
-	r.tell()
+	r.say()
 }
 
 // unserved shows a request that the edge has answered itself.

@@ -173,3 +173,23 @@ func TestDevOutput_RefusalFlood(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusals_NothingAfterTheEnd: a number that is being said when the run ends is waited for, so that
+// nothing comes after the last event.
+func TestRefusals_NothingAfterTheEnd(t *testing.T) {
+	r := &refusals{now: time.Now, passed: 1}
+	said := 0
+	r.missed = func(uint64) {
+		if said++; r.mu.TryLock() {
+			t.Error("the end does not wait for it")
+			r.mu.Unlock()
+		}
+	}
+	r.tell()
+	r.passed = 1
+	r.end()
+	r.end()
+	if said != 2 {
+		t.Errorf("said %d times", said)
+	}
+}
