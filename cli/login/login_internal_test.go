@@ -205,3 +205,25 @@ func TestK12_Callback(t *testing.T) {
 		t.Errorf("%s, %v", address, err)
 	}
 }
+
+// On a terminal the end of a login has one parenthesis, whatever is said of it.
+func TestIdentityUntil(t *testing.T) {
+	now := time.Date(2026, 11, 30, 10, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		ends     time.Time
+		renews   bool
+		terminal bool
+		want     string
+	}{
+		{now.Add(30 * 24 * time.Hour), true, true, "30 " + now.Local().Format("15:04") + " (in 30 d, renews itself)\n"},
+		{now.Add(30 * 24 * time.Hour), false, true, now.Local().Format("15:04") + " (in 30 d)\n"},
+		{now.Add(time.Hour), true, false, "2026-11-30T11:00:00Z (renews itself)\n"},
+		{time.Time{}, false, true, " it is revoked\n"},
+	} {
+		inv := &invocation.Invocation{Streams: terminal.Streams{OutTerminal: c.terminal, ColorOff: true, Columns: func() int { return 80 }, Present: func() time.Time { return now }}}
+		who := identity{Self: api.Self{ExpiresAt: c.ends}, Renews: c.renews}
+		if got := who.lines(inv, ""); !strings.Contains(got, c.want) {
+			t.Errorf("no %q in\n%s", c.want, got)
+		}
+	}
+}

@@ -83,14 +83,18 @@ func (w identity) lines(inv *invocation.Invocation, organization string) string 
 		text += line("token", "in "+terminal.Clean(w.Kept))
 	}
 	until := "it is revoked"
+	var also []string
 	if end := endOf(w.Self); !end.IsZero() {
 		until = inv.Moment(end)
 		if inv.OutTerminal {
-			until = end.Local().Format("2006-01-02 15:04") + " (" + until + ")"
+			until, also = end.Local().Format("2006-01-02 15:04"), []string{until}
 		}
 	}
 	if w.Renews {
-		until += " (renews itself)"
+		also = append(also, "renews itself")
+	}
+	if len(also) > 0 {
+		until += " (" + strings.Join(also, ", ") + ")"
 	}
 	text += line("until", until)
 	if rights := w.rights(organization); rights != "" {
