@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -421,22 +420,6 @@ func TestA10_TwoAppliesAreNeverMixed(t *testing.T) {
 	}
 }
 
-// between is a store that lets something happen before a record is first read by its
-// key.
-type between struct {
-	store.Store
-	key  string
-	once sync.Once
-	do   func()
-}
-
-func (b *between) Get(ctx context.Context, key string) (store.Record, error) {
-	if key == b.key {
-		b.once.Do(b.do)
-	}
-	return b.Store.Get(ctx, key)
-}
-
 // A10: what another apply or a creation makes between an apply's look at the project and
 // its plan is nothing that is in its way.
 func TestA10_ApplyAfterAnotherCreation(t *testing.T) {
@@ -455,7 +438,7 @@ func TestA10_ApplyAfterAnotherCreation(t *testing.T) {
 		two := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{made: {Routes: routes("/two/")}}}
 		ran := false
 		other := in.Beside(t.TempDir())
-		other.Driver = &between{Store: in.Driver, key: "env/" + prj + "/" + made, do: func() { ran = true; do(one) }}
+		other.Driver = &controltest.Between{Store: in.Driver, Key: "env/" + prj + "/" + made, Do: func() { ran = true; do(one) }}
 		other.CopyKey(in)
 		other.Start()
 		controltest.Call[api.ApplyResponse](t, other.Client(token, nil), api.OpApplyProject, api.ApplyRequest{Manifest: two}, x.Org, x.Prj)

@@ -2,10 +2,12 @@ package controltest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/store"
@@ -110,4 +112,20 @@ func (in *Installation) Keys(prefix string) []string {
 		out = append(out, r.Key)
 	}
 	return out
+}
+
+// Between is a store in which something happens before a record is first read by its key.
+type Between struct {
+	store.Store
+	Key  string
+	Do   func()
+	once sync.Once
+}
+
+// Get implements store.Reader.
+func (b *Between) Get(ctx context.Context, key string) (store.Record, error) {
+	if key == b.Key {
+		b.once.Do(b.Do)
+	}
+	return b.Store.Get(ctx, key)
 }

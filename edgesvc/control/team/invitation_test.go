@@ -1,11 +1,9 @@
 package team_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/access"
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/team"
-	"github.com/mezusphere/mezu/edgesvc/store"
 )
 
 func TestInvitations(t *testing.T) {
@@ -156,21 +153,6 @@ func TestInvitations_End(t *testing.T) {
 	})
 }
 
-// between is a store that lets something happen before a record is first read.
-type between struct {
-	store.Store
-	key  string
-	once sync.Once
-	do   func()
-}
-
-func (b *between) Get(ctx context.Context, key string) (store.Record, error) {
-	if key == b.key {
-		b.once.Do(b.do)
-	}
-	return b.Store.Get(ctx, key)
-}
-
 // Who loses is told that the code is used up, also when the winner is a member already.
 func TestInvitations_RedeemedBetween(t *testing.T) {
 	in := controltest.InstallWithStore(t)
@@ -180,7 +162,7 @@ func TestInvitations_RedeemedBetween(t *testing.T) {
 	org := controltest.Call[mezu.Organization](t, op, api.OpGetOrganization, nil, "acme")
 	won := false
 	other := in.Beside(t.TempDir())
-	other.Driver = &between{Store: in.Driver, key: access.KeyMember(org.ID, made.InvitedBy), do: func() { won = in.Redeem(made.Code, "ana@acme.example") == nil }}
+	other.Driver = &controltest.Between{Store: in.Driver, Key: access.KeyMember(org.ID, made.InvitedBy), Do: func() { won = in.Redeem(made.Code, "ana@acme.example") == nil }}
 	other.CopyKey(in)
 	other.Start()
 	defer other.Stop()
