@@ -81,24 +81,11 @@ type came struct {
 // comeIn has a code exchanged for a token, which nobody else has, and keeps it in a profile, and in
 // a file if there is to be one.
 func (o *loginOptions) comeIn(ctx context.Context, keyFile string, redeem func(context.Context, *api.Client) (api.TokenResponse, error)) error {
-	name, p, err := choose(o.Invocation)
-	if err != nil {
-		return err
-	}
-	s := invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name}
-	caller, err := o.Caller(s)
+	s, p, caller, err := o.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer caller.CloseIdle()
-	// No code is spent for a token that can't be kept.
-	lock, err := o.Profiles.LockCredential(ctx, name)
-	if err == nil {
-		err = lock.Close()
-	}
-	if err != nil {
-		return err
-	}
 	file, err := invocation.ReserveSecret(keyFile)
 	if err != nil {
 		return err
@@ -130,7 +117,7 @@ func (o *loginOptions) comeIn(ctx context.Context, keyFile string, redeem func(c
 	if o.Flags.Output == terminal.Table || unkept != nil {
 		return unkept
 	}
-	out := came{API: s.API, Profile: name, ExpiresAt: got.ExpiresAt}
+	out := came{API: s.API, Profile: s.Profile, ExpiresAt: got.ExpiresAt}
 	if !kept {
 		out.Token = got.Token
 	}

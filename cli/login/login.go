@@ -84,20 +84,7 @@ func newLogin(inv *invocation.Invocation, open Opener, run func(context.Context,
 }
 
 func runLogin(ctx context.Context, o *loginOptions) error {
-	name, p, err := choose(o.Invocation)
-	if err != nil {
-		return err
-	}
-	s := invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name}
-	caller, err := o.Caller(s)
-	if err != nil {
-		return err
-	}
-	// Nobody logs in for something that can't be kept.
-	lock, err := o.Profiles.LockCredential(ctx, name)
-	if err == nil {
-		err = lock.Close()
-	}
+	s, p, caller, err := o.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,6 +100,27 @@ func runLogin(ctx context.Context, o *loginOptions) error {
 		o.Warnf("MEZU_TOKEN is set, and commands use that instead of this login")
 	}
 	return nil
+}
+
+// begin finds the profile of a login and makes a client without a token, which the caller closes.
+// Nobody logs in, and no code is spent, for something that can't be kept.
+func (o *loginOptions) begin(ctx context.Context) (s invocation.Settings, p profile.Profile, caller *api.Client, err error) {
+	name, p, err := choose(o.Invocation)
+	if err != nil {
+		return s, p, nil, err
+	}
+	s = invocation.Settings{API: p.API, CAFile: p.CAFile, Profile: name}
+	if caller, err = o.Caller(s); err != nil {
+		return s, p, nil, err
+	}
+	lock, err := o.Profiles.LockCredential(ctx, name)
+	if err == nil {
+		err = lock.Close()
+	}
+	if err != nil {
+		caller.CloseIdle()
+	}
+	return s, p, caller, err
 }
 
 // finish asks who has logged in, and keeps the login with the defaults of that person.
