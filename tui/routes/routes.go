@@ -223,7 +223,11 @@ func (s *Screen) Take(c *screen.Context, msg tea.Msg) tea.Cmd {
 	case compared:
 		return s.compare(c, msg)
 	case applied:
-		return s.Take(c, list.Changed[State]{What: "applied; edges and Warpgates take it up now", Err: msg.err})
+		what := "applied; edges and Warpgates take it up now"
+		if len(msg.warnings) > 0 { // which nobody sees whose panel is closed
+			what = "applied, with a warning: " + look.Text(msg.warnings[0])
+		}
+		return s.Take(c, list.Changed[State]{What: what, Err: msg.err})
 	}
 	cmd, news := s.Followed.Take(c, msg)
 	if news {

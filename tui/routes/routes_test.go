@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/local"
@@ -158,6 +161,13 @@ func TestWarnings(t *testing.T) {
 		v := st.View()
 		if p.applied == "" || st.Overlay == nil || !strings.Contains(v, "Applied") || !strings.Contains(v, "strip_prefix is not enforced") || strings.Contains(v, "\x1b]") {
 			t.Fatalf("at %d columns\n%s", size[0], v)
+		}
+		// Whoever has closed the panel before the answer came is told, too.
+		if !slices.ContainsFunc(st.Said, func(m tea.Msg) bool {
+			say, ok := m.(screen.Say)
+			return ok && say.Text == "applied, with a warning: strip_prefix is not enforced yet: the route answers 503 until it is"
+		}) {
+			t.Errorf("said %v", st.Said)
 		}
 		p.applied = ""
 		st.Press("down", "down", "enter")
