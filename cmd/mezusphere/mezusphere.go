@@ -53,7 +53,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not found, 5 conflict,
 6 unreachable, 7 timed out.
 
 Example:
-   mezusphere all --state state --domain localhost --https-addr :8443
+   mezusphere all --state state --domain apps.example.com
 `
 
 // program is what every command is given.
@@ -187,7 +187,7 @@ func purpose(role string) (what, arguments, example string) {
 	case roleEdge:
 		return "run an edge", "", "mezusphere edge --config edge.yaml --join-token-file token"
 	case roleAll:
-		return "run control plane and edge in one process", "", "mezusphere all --state state --domain localhost --https-addr :8443"
+		return "run control plane and edge in one process", "", "mezusphere all --state state --domain apps.example.com"
 	case roleRestore:
 		return "put a backup into an empty store", " FILE", "mezusphere restore backup.mezu --state state"
 	case roleReset:

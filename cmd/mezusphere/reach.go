@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,6 +97,15 @@ func warnOfUnusable(ctx context.Context, log *slog.Logger, all []said) {
 	}
 	for _, u := range found {
 		log.Warn("no other machine can use this name or address; the flag sets another", "what", strings.Join(what[u], ", "), "value", u.value, "because", u.why, "flag", u.flag)
+	}
+}
+
+// warnOfOtherPort warns of addresses of endpoints that name another port than this edge listens
+// on: something may forward it, but else they lead nowhere.
+func warnOfOtherPort(log *slog.Logger, named int, listener string) {
+	_, port, err := net.SplitHostPort(listener)
+	if err == nil && port != strconv.Itoa(named) {
+		log.Warn("addresses of endpoints name another port than public HTTPS listens on; the flag sets it, unless something forwards the one to the other", "named", named, "listener", listener, "flag", "--public-port")
 	}
 }
 

@@ -31,6 +31,13 @@ func TestWarnOfUnusable(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.all, got, c.want)
 		}
 	}
+	for listener, want := range map[string]bool{"[::]:443": false, "127.0.0.1:8443": true} {
+		var log testkit.Buffer
+		warnOfOtherPort(slog.New(slog.NewTextHandler(&log, nil)), 443, listener)
+		if got := log.String(); strings.Contains(got, "named=443 listener=127.0.0.1:8443 flag=--public-port") != want || (got != "") != want {
+			t.Errorf("%s: %q", listener, got)
+		}
+	}
 	c := defaults()
 	c.Domain, c.HTTPSAddr, c.TunnelAddr = "app.example", "127.0.0.1:443", "[::1]:8443"
 	for host, want := range map[string]string{"127.0.0.1": "--https-addr", "app.example": "--domain", "machine": "--public-address"} {

@@ -94,6 +94,9 @@ func (p *program) runRole(drain, cut context.Context, role string, c *config, lo
 	if ctl != nil {
 		parts = append(parts, process.Part{Name: roleControl, Run: ctl.Run, Close: func() { closeControl(ctl, log) }})
 	}
+	if ctl != nil && e != nil {
+		warnOfOtherPort(log, int(c.PublicPort), e.HTTPSAddr())
+	}
 	look, looked := context.WithCancel(drain)
 	var looking sync.WaitGroup
 	looking.Go(func() { warnOfUnusable(look, log, c.told(ctl, e)) })
