@@ -89,12 +89,14 @@ func (r *Request) cutOnce() {
 }
 
 // End says that it isn't under way any more. It may be called twice, and of one that did not begin.
-// From then on it is not cut; it reports whether it was.
+// From then on it is not cut; it reports whether it was. One that did not begin is no stream, though
+// the one before was.
 func (r *Request) End() (wasCut bool) {
 	r.shard.mu.Lock()
 	defer r.shard.mu.Unlock()
 	wasCut = r.wasCut
 	if !r.in {
+		r.stream.Store(false)
 		return false
 	}
 	if r.prev != nil {

@@ -76,8 +76,11 @@ func TestCutStreams(t *testing.T) {
 	if got := fmt.Sprint(cuts); got != "[1 0 1 0]" {
 		t.Errorf("cut were %s", got)
 	}
-	if !all[0].End() || all[0].End() || all[3].End() {
+	if !all[0].End() || !all[0].Ending() || all[0].End() || all[3].End() {
 		t.Error("End says something else")
+	}
+	if all[0].Ending() {
+		t.Error("what did not begin is a stream because the one before was")
 	}
 	all[0].Begin("GET", "/next", time.Now())
 	if all[0].Ending() || all[0].End() {
