@@ -71,6 +71,7 @@ func InForce(ctx context.Context, inv *invocation.Invocation, edges mezu.Positio
 			continue
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
+			inv.Warnf("it was written; whether it is in force everywhere is unknown")
 			return ctx.Err()
 		}
 		var lag []string

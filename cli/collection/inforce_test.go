@@ -2,6 +2,7 @@ package collection_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -71,6 +72,12 @@ func TestInForce_Outage(t *testing.T) {
 	err := collection.InForce(t.Context(), inv, mezu.Position{}, p)
 	if want := "it was written, and whether it is in force everywhere is unknown after 0.3 s: as this test has it (acme/shop/production)"; exit.Of(err) != exit.TimedOut || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("code %d, %v", exit.Of(err), err)
+	}
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	p, inv, talk = tells(t, good)
+	if err := collection.InForce(interrupted, inv, mezu.Position{}, p); exit.Of(err) != exit.Interrupted || talk.String() != "warning: it was written; whether it is in force everywhere is unknown\n" {
+		t.Error(err, talk.String())
 	}
 	p, inv, _ = tells(t, refuse(mezu.CodeForbidden))
 	err = collection.InForce(t.Context(), inv, mezu.Position{}, p)
