@@ -39,7 +39,7 @@ func TestKinds(t *testing.T) {
 					t.Errorf("%s: of kind %v: %v", at, of, is)
 				}
 			}
-			if makes := slices.Contains([]string{"create", "update", "rotate"}, c.Name) && at != "update"; (listed || makes) && kind&invocation.Named == 0 {
+			if makes := slices.Contains([]string{"create", "update", "rotate", "replay", "edit"}, c.Name) && at != "update"; (listed || makes) && kind&invocation.Named == 0 {
 				t.Errorf("%s: what it writes has no names", at)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/cli/exit"
+	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/requests/draft"
 	"github.com/mezusphere/mezu/cli/terminal"
 	"github.com/mezusphere/mezu/cli/tunnel/show"
@@ -44,6 +45,7 @@ func (o *command) edit() *cli.Command {
 		e := &editOptions{o, o.Path(line.Path("file")), line.String("to"), line.Bool("unmask")}
 		return e.run, nil
 	})
+	c.Before = o.Is(invocation.Named)
 	c.Description = "The editor is that of VISUAL, else of EDITOR. The text is the first line of the request, its fields, an empty\n" +
 		"line and its body. " + mezu.Mask + " in a field or the query stays what it stands for."
 	return c
