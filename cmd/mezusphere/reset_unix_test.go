@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,7 +72,18 @@ func TestOperatorReset(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(state, "bootstrap")); err != nil || !strings.Contains(string(text), second) {
 		t.Errorf("the file has %q, %v", text, err)
 	}
-	bootstrap(t, base, ca, second)
+	// Of several at once the last one's link is the one that is kept.
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() { mezusphere(nil, "operator", "reset", "--state", state) })
+	}
+	asking.Wait()
+	text, err := os.ReadFile(filepath.Join(state, "bootstrap"))
+	_, kept, _ := strings.Cut(strings.TrimSpace(string(text)), "#")
+	if err != nil || kept == second {
+		t.Fatalf("the file has %q, %v", text, err)
+	}
+	bootstrap(t, base, ca, kept)
 	third := resetCode(t, "--state", state)
 
 	// The one who asks goes away in the middle.

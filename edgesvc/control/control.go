@@ -135,6 +135,7 @@ type Control struct {
 	done          chan struct{} // closed when streams are to end
 	endOnce       sync.Once
 	closeOnce     sync.Once
+	resetting     sync.Mutex // held by ResetOperator
 }
 
 // New checks a configuration. It opens nothing.

@@ -49,6 +49,9 @@ func (r Reset) Flags() string { return bootstrapFlags(r.CAFile, cmp.Or(r.Site, "
 // ResetOperator makes a new bootstrap link and ends the one before. It is for whoever owns the
 // state directory. Listen comes first.
 func (c *Control) ResetOperator(ctx context.Context, in ResetRequest) (Reset, error) {
+	// Of two at once, the first one could write its link, which has ended, over the second's.
+	c.resetting.Lock()
+	defer c.resetting.Unlock()
 	return resetOperator(ctx, c.service, c.state, c.front.Site(), c.front.OwnCertificate(), in)
 }
 
