@@ -254,7 +254,7 @@ func TestOperatorReset_Refused(t *testing.T) {
 	}
 }
 
-// The desk takes a reset and nothing else, however it is asked.
+// The desk takes a reset, says who runs here, and does nothing else, however it is asked.
 func TestDesk_NothingElse(t *testing.T) {
 	state := t.TempDir()
 	_, _, _, stop := plane(t, state)
@@ -264,7 +264,7 @@ func TestDesk_NothingElse(t *testing.T) {
 		method, path, body string
 		status             int
 	}{
-		{"GET", pathReset, "", 405}, {"POST", "/v1/organizations", "{}", 404}, {"POST", pathReset, "{", 400},
+		{"GET", pathRunning, "", 200}, {"POST", pathRunning, "{}", 405}, {"GET", pathReset, "", 405}, {"POST", "/v1/organizations", "{}", 404}, {"POST", pathReset, "{", 400},
 		{"POST", pathReset, `{"operator":"` + strings.Repeat("x", maxDeskBody) + `"}`, 400},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), c.method, "http://desk"+c.path, strings.NewReader(c.body))
