@@ -5,13 +5,16 @@ import "github.com/mezusphere/mezu"
 // Targets are where a Warpgate may send requests. It is read only.
 type Targets struct {
 	upstream mezu.Upstream
-	allowed  map[string]bool // addresses
+	allowed  map[address]bool
 }
+
+// address is an upstream without how it is spoken to there.
+type address struct{ network, of string }
 
 // NewTargets makes Targets of the upstream of routes that name none, the zero one if there is
 // none, and of those that routes may name beside it.
 func NewTargets(upstream mezu.Upstream, allow []mezu.Upstream) *Targets {
-	t := &Targets{upstream: upstream, allowed: map[string]bool{}}
+	t := &Targets{upstream: upstream, allowed: map[address]bool{}}
 	for _, u := range append([]mezu.Upstream{upstream}, allow...) {
 		if u.Address != "" {
 			t.allowed[addressOf(u)] = true
@@ -20,7 +23,7 @@ func NewTargets(upstream mezu.Upstream, allow []mezu.Upstream) *Targets {
 	return t
 }
 
-func addressOf(u mezu.Upstream) string { return u.Network() + " " + u.Address }
+func addressOf(u mezu.Upstream) address { return address{u.Network(), u.Address} }
 
 // Allow reports whether requests may go to u. further decides on what is none of these; if nil,
 // they may not go there.
