@@ -8,6 +8,7 @@ package members
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -38,7 +39,7 @@ func noun() collection.Noun[mezu.Member] {
 		Name: "members", One: "member", Many: "members", Arg: "EMAIL|ID",
 		Operations: collection.Operations{In: collection.InOrganization, List: api.OpListMembers, Watch: api.OpWatchMembers, Get: api.OpGetMember, Update: api.OpUpdateMember, Delete: api.OpDeleteMember},
 		Label:      func(m mezu.Member) string { return m.ID },
-		Check:      func(id string) error { return mezu.ValidateID("id", mezu.PrefixMember, id) },
+		Check:      check,
 		Called:     func(m mezu.Member) string { return m.Email },
 		Columns:    columns,
 		Details: slices.Concat(columns[:3], []terminal.Column[mezu.Member]{
@@ -47,6 +48,19 @@ func noun() collection.Noun[mezu.Member] {
 		Empty:    "mezu members invite EMAIL asks somebody in",
 		Deletion: collection.Deletion[mezu.Member]{Note: "and cut the Warpgates that they let in", Title: func(m mezu.Member) string { return m.Email }, Goes: goes},
 	}
+}
+
+// check refuses what the control plane takes for no member: it takes an address, the id of the
+// membership and that of the person. To be found in a list instead would need the right to list, which
+// members don't need to see their own membership and to leave.
+func check(who string) error {
+	if strings.Contains(who, "@") {
+		return mezu.ValidateEmail("member", who)
+	}
+	if mezu.ValidateID("member", mezu.PrefixPerson, who) == nil {
+		return nil
+	}
+	return mezu.ValidateID("member", mezu.PrefixMember, who)
 }
 
 func roleFlag() cli.Flag {
