@@ -1,10 +1,7 @@
 package layout_test
 
 import (
-	"go/ast"
-	"go/token"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -35,19 +32,13 @@ func TestNothingCallsHome(t *testing.T) {
 			continue // of no program
 		}
 		for _, f := range p.code() {
-			ast.Inspect(f, func(n ast.Node) bool {
-				lit, ok := n.(*ast.BasicLit)
-				if !ok || lit.Kind != token.STRING {
-					return true
-				}
-				text, _ := strconv.Unquote(lit.Value)
+			for lit, text := range literals(f) {
 				for _, at := range address.FindAllString(text, -1) {
 					if !example.MatchString(at) && knownAddresses()[at] == "" {
 						t.Errorf("%s: %s: who asked for it? If nothing is ever sent there, say so in knownAddresses", p.at(lit), at)
 					}
 				}
-				return true
-			})
+			}
 		}
 	}
 }

@@ -3,13 +3,11 @@ package layout_test
 import (
 	"fmt"
 	"go/ast"
-	"go/token"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -365,15 +363,7 @@ func TestHints(t *testing.T) {
 	lines := 0
 	for _, p := range load(t) {
 		look := func(e ast.Expr) {
-			ast.Inspect(e, func(n ast.Node) bool {
-				lit, ok := n.(*ast.BasicLit)
-				if !ok || lit.Kind != token.STRING {
-					return true
-				}
-				text, err := strconv.Unquote(lit.Value)
-				if err != nil {
-					t.Errorf("%s: %v", p.at(lit), err)
-				}
+			for lit, text := range literals(e) {
 				for _, m := range inSentence.FindAllStringSubmatch(text, -1) {
 					for _, words := range commandLines(m[1]) {
 						lines++
@@ -382,8 +372,7 @@ func TestHints(t *testing.T) {
 						}
 					}
 				}
-				return true
-			})
+			}
 		}
 		for _, f := range p.code() {
 			ast.Inspect(f, func(n ast.Node) bool {

@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"iter"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -66,6 +67,23 @@ func (p *pkg) imports() []string {
 func (p *pkg) at(n ast.Node) string {
 	pos := p.fset.Position(n.Pos())
 	return fmt.Sprintf("%s:%d", filepath.ToSlash(strings.TrimPrefix(pos.Filename, root+string(filepath.Separator))), pos.Line)
+}
+
+// literals are the string literals below a node, each with what it stands for.
+func literals(n ast.Node) iter.Seq2[*ast.BasicLit, string] {
+	return func(yield func(*ast.BasicLit, string) bool) {
+		for n := range ast.Preorder(n) {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				text, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					panic(err) // the parser took it
+				}
+				if !yield(lit, text) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // load gives every package of the module, for all platforms.

@@ -2,11 +2,9 @@ package layout_test
 
 import (
 	"go/ast"
-	"go/token"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -73,20 +71,15 @@ func TestTroubleshootingPage_Rows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var literals strings.Builder
+	var all strings.Builder
 	for _, p := range load(t) {
 		for _, f := range p.code() {
-			ast.Inspect(f, func(n ast.Node) bool {
-				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					if text, err := strconv.Unquote(lit.Value); err == nil {
-						literals.WriteString(strings.Join(strings.Fields(verb.ReplaceAllString(text, "…")), " ") + "\n")
-					}
-				}
-				return true
-			})
+			for _, text := range literals(f) {
+				all.WriteString(strings.Join(strings.Fields(verb.ReplaceAllString(text, "…")), " ") + "\n")
+			}
 		}
 	}
-	said, made, rows := literals.String(), slices.Concat(putTogether, firstWords), 0
+	said, made, rows := all.String(), slices.Concat(putTogether, firstWords), 0
 	for i, line := range strings.Split(string(page), "\n") {
 		m := messageRow.FindStringSubmatch(line)
 		if m == nil || strings.HasPrefix(m[1], "`") {
@@ -218,21 +211,12 @@ var verb = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]|\n`)
 
 // longestPiece is the longest piece of the literals in an expression.
 func longestPiece(e ast.Expr) (longest string) {
-	ast.Inspect(e, func(n ast.Node) bool {
-		lit, ok := n.(*ast.BasicLit)
-		if !ok || lit.Kind != token.STRING {
-			return true
-		}
-		text, err := strconv.Unquote(lit.Value)
-		if err != nil {
-			return true
-		}
+	for _, text := range literals(e) {
 		for _, piece := range verb.Split(text, -1) {
 			if piece = strings.Join(strings.Fields(strings.Trim(piece, " ,;:(")), " "); len(piece) > len(longest) {
 				longest = piece
 			}
 		}
-		return true
-	})
+	}
 	return longest
 }
