@@ -27,7 +27,7 @@ func TestWarpgate_ByEnrolmentToken(t *testing.T) {
 	w.env = controltest.Call[mezu.Environment](t, w.op, api.OpGetEnvironment, nil, w.pool.Path()...)
 	controltest.Call[api.RoutesState](t, w.op, api.OpReplaceRoutes, api.RoutesReplace{Routes: []mezu.Route{{Prefix: "/"}}}, w.pool.Path()...)
 	w.edge = w.startEdge("edge-1")
-	server := httptest.NewServer(http.HandlerFunc(workload))
+	server := httptest.NewServer(http.HandlerFunc(w.workload))
 	t.Cleanup(server.Close)
 	upstream, err := mezu.ParseUpstream(strings.TrimPrefix(server.URL, "http://"))
 	if err != nil {

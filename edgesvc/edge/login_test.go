@@ -42,11 +42,13 @@ type world struct {
 	env  mezu.Environment
 	edge *edge.Edge
 	log  *testkit.Buffer
+	// asked gets one for each request for …/slow.
+	asked chan struct{}
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, in: controltest.InstallWithStore(t), log: &testkit.Buffer{}}
+	w := &world{t: t, in: controltest.InstallWithStore(t), log: &testkit.Buffer{}, asked: make(chan struct{})}
 	w.op = w.in.Operator()
 	w.pool = w.in.Pool(w.op)
 	controltest.Call[any](t, w.op, api.OpUpdateDirectory, map[string]any{"signup": "open"}, w.pool.InProject()...)
@@ -91,8 +93,14 @@ func (w *world) startEdge(name string) *edge.Edge {
 }
 
 // workload answers with what it was asked: «METHOD PATH USER COOKIES», at …/assertion with the
-// signed form. At …/stream, and over WebSocket, it goes on until its client is gone.
-func workload(w http.ResponseWriter, r *http.Request) {
+// signed form. At …/stream, and over WebSocket, it goes on until its client is gone. At …/slow it
+// says that it was asked, and answers nothing until then.
+func (world *world) workload(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/slow") {
+		world.asked <- struct{}{}
+		<-r.Context().Done()
+		return
+	}
 	if r.Header.Get("Upgrade") != "" {
 		conn, both, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -118,7 +126,7 @@ func workload(w http.ResponseWriter, r *http.Request) {
 
 func (w *world) startWarpgate() {
 	w.t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(workload))
+	server := httptest.NewServer(http.HandlerFunc(w.workload))
 	w.t.Cleanup(server.Close)
 	_, key := w.pool.Account("gate", mezu.PermWarpgateRegister)
 	gate, err := warpgate.New(warpgate.Config{
@@ -314,9 +322,14 @@ func TestN9_L8_SignupLeadsToThePage(t *testing.T) {
 		t.Errorf("%s %v", a.Status, a.Header)
 	}
 	controltest.EventuallyWithin(t, 5*time.Second, "the other edge to hear of the logout", func() bool { return thief.get("/my/").StatusCode == 401 })
-	if a := thief.visit("/my/"); !strings.HasPrefix(a.at(), "/.mezu/login") || thief.session() != "" {
-		t.Errorf("%s", a.at())
-	}
+	// The Warpgate may have heard of it first, and refused.
+	controltest.EventuallyWithin(t, 5*time.Second, "the other edge to lead to the login", func() bool {
+		a := thief.visit("/my/")
+		if a.StatusCode == 200 && a.at() == "/my/" {
+			t.Errorf("%s: %s", a.at(), a.body)
+		}
+		return strings.HasPrefix(a.at(), "/.mezu/login") && thief.session() == ""
+	})
 
 	// N7: two tabs, two targets, one login.
 	one := b.post("/.mezu/login", "email", "ann@example.com", "password", password, "to", "/my/one")
@@ -409,6 +422,37 @@ func TestN24_StreamsEndWithTheSession(t *testing.T) {
 		}
 	}
 	controltest.Eventually(t, "the log to say why", func() bool { return strings.Contains(w.log.String(), "cause=session_ended") })
+}
+
+// N11: whose session ends while a page is under way is led to the login, and a program is told.
+func TestN11_SessionEndsUnderWay(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	for _, page := range []bool{true, false} {
+		b.signup(fmt.Sprintf("ann-%v@example.com", page), "/my/")
+		other, ask := b.clone(), (*browser).get
+		if page {
+			ask = (*browser).visit
+		}
+		ended := make(chan answer, 1)
+		go func() {
+			defer close(ended)
+			ended <- ask(other, "/my/slow?page=2")
+		}()
+		select {
+		case <-w.asked:
+		case a := <-ended:
+			t.Fatalf("%v", a)
+		}
+		b.post("/.mezu/logout")
+		switch a, ok := <-ended; {
+		case !ok: // the test has failed
+		case page && (!strings.HasPrefix(a.at(), "/.mezu/login") || !strings.Contains(a.body, "/my/slow?page=2")):
+			t.Errorf("%s: %s %s", a.at(), a.Status, a.body)
+		case !page && (a.StatusCode != 401 || a.at() != "/my/slow?page=2" || !strings.Contains(a.body, "the session has ended")):
+			t.Errorf("%s: %s %s", a.at(), a.Status, a.body)
+		}
+	}
 }
 
 // N25: who gets or loses a role goes on without a login.

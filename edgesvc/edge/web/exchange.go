@@ -106,6 +106,10 @@ func (x *exchange) serve(c client) (*answer, error) {
 	if err == errNoRequest {
 		return nil, err
 	}
+	if errors.Is(err, errSessionOver) && !x.relay.Began && x.mayLogin() {
+		// It came a moment too early to be sent there by the rules.
+		reply, err = x.login(errSessionOver.Detail), nil
+	}
 	if err == nil && reply != nil {
 		x.status = reply.status
 	}
@@ -181,8 +185,7 @@ func (x *exchange) judge() (reply *answer, err error) {
 	case x.unsure != nil:
 		return nil, x.unsure
 	case d.Code == mezu.CodeUnauthenticated && x.mayLogin():
-		x.because, x.detail = d.Code, d.Detail
-		return x.login(), nil
+		return x.login(d.Detail), nil
 	case d.Code != "":
 		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}
 	case d.Answer != nil:

@@ -28,8 +28,9 @@ func (x *exchange) mayLogin() bool {
 	return true
 }
 
-// login sends a visitor to the login.
-func (x *exchange) login() *answer {
+// login sends a visitor to the login. why is the detail of the refusal that this stands for.
+func (x *exchange) login(why string) *answer {
+	x.because, x.detail = mezu.CodeUnauthenticated, why
 	a := &answer{status: http.StatusSeeOther}
 	a.set("Location", hosted.LoginPath(&x.Request))
 	a.set("Cache-Control", "no-store")
