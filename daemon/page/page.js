@@ -11,7 +11,7 @@
     key: "", revision: 0, filter: "", paused: false, selected: "", part: "request", before: "",
     rows: new Map(), // id to {x, element}
     held: new Set(), // ids that have come while the list stands still
-    detail: null, shownAt: 0, frame: 0, form: "pretty", loading: 0, over: false, refilled: 0,
+    detail: null, shownAt: 0, frame: 0, form: "pretty", revealed: new Map(), loading: 0, over: false, refilled: 0,
   };
 
   // visible escapes what controls or formats text. Line ends stay where a text has lines.
@@ -231,6 +231,7 @@
 
   const select = (id, opens = true) => {
     if (state.selected && state.selected !== id) state.before = state.selected;
+    if (state.selected !== id) hideAll();
     for (const e of list().querySelectorAll("[aria-selected=true]")) e.setAttribute("aria-selected", "false");
     const row = state.rows.get(id);
     state.selected = row ? id : "";
@@ -283,18 +284,35 @@
     $("panel").scrollTop = top;
   };
 
-  // reveal shows a value for a while, or until another request is selected.
-  const reveal = (element, shown, masked, lines) => {
-    put(element, visible(shown, lines));
+  // reveal shows the value of a path for a while, or until another request is selected. What shows
+  // it is found anew: the part may have been drawn again meanwhile.
+  const reveal = (path, value, masked, lines) => {
     const id = state.selected;
-    setTimeout(() => { if (state.selected === id && element.isConnected) put(element, visible(masked, lines)); }, shownFor);
+    const shows = (text) => { for (const e of $("panel").querySelectorAll("[data-shows]")) if (e.dataset.shows === path) put(e, visible(text, lines)); };
+    clearTimeout(state.revealed.get(path)?.timer);
+    const timer = setTimeout(() => {
+      if (state.selected !== id || !state.revealed.delete(path)) return;
+      shows(masked);
+    }, shownFor);
+    state.revealed.set(path, { value, timer });
+    shows(value);
   };
-  const showButton = (element, masked, path) => button("show", "u", async () => {
-    try {
-      const { value } = await json(at(state.selected, path));
-      reveal(element, value, masked);
-    } catch (error) { failed(error); }
-  });
+  const hideAll = () => {
+    for (const { timer } of state.revealed.values()) clearTimeout(timer);
+    state.revealed.clear();
+  };
+  // masking makes an element that shows what is masked of a path, and its button.
+  const masking = (element, masked, path) => {
+    const id = state.selected;
+    element.dataset.shows = path;
+    put(element, visible(state.revealed.get(path)?.value ?? masked));
+    return button("show", "u", async () => {
+      try {
+        const { value } = await json(at(id, path));
+        if (state.selected === id) reveal(path, value, masked);
+      } catch (error) { failed(error); }
+    });
+  };
 
   const fields = (side, all) => {
     const out = make("dl", "fields");
@@ -302,7 +320,7 @@
       const value = make("span", "value", visible(f.value));
       const dd = make("dd", "", null, value);
       if (f.masked) {
-        const b = showButton(value, f.value, "/value/" + side + "/" + i);
+        const b = masking(value, f.value, "/value/" + side + "/" + i);
         b.setAttribute("aria-label", "show " + visible(f.name));
         dd.append(" ", b);
       }
@@ -321,7 +339,7 @@
     const text = about.filter(Boolean).map((t) => visible(t)).join(" · ");
     if (text) out.push(make("p", d.code && side === "response" ? "bad" : "quiet", text));
     if (m.line.includes("••••••")) {
-      const b = showButton(line, m.line, "/value/" + side + "/line");
+      const b = masking(line, m.line, "/value/" + side + "/line");
       b.setAttribute("aria-label", "show the first line");
       out[0].append(" ", b);
     }
@@ -340,11 +358,12 @@
   const body = (side, b, d) => {
     if (b.form === "empty" || b.form === "frames") return [];
     const head = make("div", "head", null, make("h3", "quiet", "body " + size(b.size) + ", " + (names[b.form] ?? b.form) + (b.encoding ? ", " + visible(b.encoding) : "") + (b.kept < b.size ? ", the first " + size(b.kept) : "")));
-    const text = make("pre");
+    const text = make("pre"), path = "/body/" + side;
+    text.dataset.shows = path;
     const note = make("p", "quiet");
     note.hidden = true;
     const load = async (form, unmask) => {
-      const response = await get(at(d.id, "/body/" + side), { form, unmask: unmask ? "true" : "" });
+      const response = await get(at(d.id, path), { form, unmask: unmask ? "true" : "" });
       const bytes = new Uint8Array(await response.arrayBuffer());
       let got;
       try { got = new TextDecoder("utf-8", { fatal: true }).decode(bytes); } catch {
@@ -357,12 +376,15 @@
     const fill = async () => {
       try {
         const { got, masked, problem: why } = await load(state.form, false);
-        put(text, visible(got, true));
+        put(text, visible(state.revealed.get(path)?.value ?? got, true));
         note.hidden = !why;
         put(note, visible(why ?? ""));
         show.hidden = masked === 0;
         show.onclick = async () => {
-          try { reveal(text, (await load(state.form, true)).got, got, true); } catch (error) { failed(error); }
+          try {
+            const whole = await load(state.form, true);
+            if (state.selected === d.id) reveal(path, whole.got, got, true);
+          } catch (error) { failed(error); }
         };
       } catch (error) { failed(error); }
     };
@@ -371,12 +393,13 @@
     show.hidden = true;
     const raw = button("raw", "x", () => {
       state.form = state.form === "pretty" ? "decoded" : "pretty";
+      hideAll();
       raw.setAttribute("aria-pressed", String(state.form !== "pretty"));
       fill();
     });
     raw.setAttribute("aria-pressed", String(state.form !== "pretty"));
     const save = button("save", "w", async () => {
-      try { download(await (await get(at(d.id, "/body/" + side))).arrayBuffer(), d.id.slice(0, 8) + "-" + side + ".bin"); } catch (error) { failed(error); }
+      try { download(await (await get(at(d.id, path))).arrayBuffer(), d.id.slice(0, 8) + "-" + side + ".bin"); } catch (error) { failed(error); }
     });
     head.append(show, raw, save);
     fill();
