@@ -85,7 +85,8 @@ func serveBench(down, up net.Conn) {
 	var req relay.Request
 	var names relay.Names
 	var writeBy time.Time
-	abort, head := func() { up.Close() }, req.Append
+	s := relay.Server{Head: req.Append}
+	s.Reset(up, &writeBy, func() { up.Close() })
 	c.Reset(down, time.Minute, time.Minute)
 	defer c.Reader.Release()
 	for {
@@ -95,8 +96,8 @@ func serveBench(down, up net.Conn) {
 			return
 		}
 		c.Begin(0)
-		call := relay.Call{Request: &req, Head: head, Since: time.Now(), Response: time.Minute, Idle: time.Minute}
-		if _, err := x.Carry(relay.Upstream{Conn: up, WriteBy: &writeBy, Abort: abort}, &call, &c); err != nil || !x.Clean {
+		call := relay.Call{Request: &req, Since: time.Now(), Response: time.Minute, Idle: time.Minute}
+		if _, err := x.Carry(&s, &call, &c); err != nil || !x.Clean {
 			return
 		}
 	}

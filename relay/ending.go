@@ -18,7 +18,7 @@ func (x *Exchange) setUnderWay(underWay bool) {
 	case x.abandoned:
 		x.abort()
 	case x.forbidden != nil:
-		x.abortUp()
+		x.up.Abort()
 	}
 }
 
@@ -33,7 +33,7 @@ func (x *Exchange) Forbid(why *mezu.Error, cause mezu.Cause) {
 		x.forbidden, x.forbade = why, cause
 	}
 	if x.underWay {
-		x.abortUp()
+		x.up.Abort()
 	}
 	if x.answering {
 		x.down.Cut() // it may take nothing, and never notice
@@ -90,7 +90,7 @@ func (x *Exchange) uploadSilent() {
 	} else {
 		x.upload.verdict.Store(ErrUntaken)
 	}
-	x.abortUp()
+	x.up.Abort()
 }
 
 // answerSilent ends an exchange that has fallen silent after its response began:
@@ -98,11 +98,11 @@ func (x *Exchange) uploadSilent() {
 func (x *Exchange) answerSilent() {
 	if x.answer.waits.Load() {
 		x.silent.Store(pipe.ErrSilent)
-		x.abortUp()
+		x.up.Abort()
 		return
 	}
 	x.silent.Store(ErrUnread)
-	x.abortUp()
+	x.up.Abort()
 	x.down.Cut()
 }
 
@@ -131,5 +131,5 @@ func (x *Exchange) unwatch(d Downstream) {
 // upstream wakes up.
 func (x *Exchange) abort() {
 	x.gone.Store(true)
-	x.abortUp()
+	x.up.Abort()
 }

@@ -2,8 +2,6 @@ package relay
 
 import (
 	"errors"
-	"io"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/pipe"
-	"github.com/mezusphere/mezu/preface"
 )
 
 // Times of one exchange.
@@ -84,31 +81,6 @@ type upgrader interface {
 	Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error)
 }
 
-// Upstream is a connection that a request is carried over.
-type Upstream struct {
-	Conn net.Conn
-	// WriteBy is where the write deadline in force is kept from one exchange on the
-	// connection to the next, since moving it costs a timer; zero if that is unknown.
-	WriteBy *time.Time
-	// Abort breaks the connection, so that reads and writes under way end. It may be
-	// called more than once, and beside them, and must not wait.
-	Abort func()
-}
-
-// Call is one request that is to be carried.
-type Call struct {
-	Request *Request
-	// Head appends what goes to the upstream before the body. Whoever carries many
-	// requests makes this function once.
-	Head func(dst []byte) []byte
-	// Response bounds the wait for the response's head, counted from Since or from the
-	// last move of the request's body.
-	Since    time.Time
-	Response time.Duration
-	// Idle bounds the silence in the bodies, when neither moves.
-	Idle time.Duration
-}
-
 // Retry says where a request that got no response may be sent again.
 type Retry uint8
 
@@ -141,31 +113,20 @@ type Exchange struct {
 	Response func(*ResponseHead)
 	// BytesIn and BytesOut count the bodies, complete after Carry.
 	BytesIn, BytesOut int64
-	// Tunnel says that the upstream is a Warpgate's connection: a typed head precedes
-	// each of its answers, and what breaks it is no word about the workload.
-	Tunnel bool
 
-	writer      Writer
-	reader      Reader // of the upstream
-	req         *Request
-	response    time.Duration // bound on the wait for the response's head
-	idle        time.Duration // bound on the silence in both bodies together
-	started     time.Time
+	up          Upstream
+	call        Call
+	req         *Request   // the call's
 	down        Downstream // since send
 	silence     pipe.Silence
 	silent      atomic.Pointer[mezu.Cut] // why a silence ended the exchange after the response had begun
 	ends        [2]func()                // end the exchange because of a silence, by phase; made once
 	answer      watchedSource            // the response's body
-	conn        net.Conn
-	abortUp     func()
-	up          Timed
 	resp        ResponseHead
-	body        Body
+	body        ResponseBody
 	upload      upload
 	watching    bool
-	refused     bool // the upstream answered with a failure instead of a response
 	answerBegan bool // something of an answer came
-	unsent      bool // the head did not go out in full, so that nobody has the request
 	gone        atomic.Bool
 
 	ending    sync.Mutex // guards those below
@@ -176,9 +137,9 @@ type Exchange struct {
 	forbade   mezu.Cause  // the cause of that
 }
 
-// Carry sends the request over the connection, with its body, and the response to d.
-// An error that is a *mezu.Error has not been answered yet, unless Began. again says
-// where the request may be sent once more, by another Carry.
+// Carry sends the request to the upstream, with its body, and the response to d. An error that
+// is a *mezu.Error has not been answered yet, unless Began. again says where the request may be
+// sent once more, by another Carry.
 func (x *Exchange) Carry(up Upstream, call *Call, d Downstream) (again Retry, err error) {
 	x.begin(up, call)
 	defer func() {
@@ -189,58 +150,35 @@ func (x *Exchange) Carry(up Upstream, call *Call, d Downstream) (again Retry, er
 			}
 		}
 	}()
-	x.writer.Gathered(call.Head(x.writer.Room()))
-	if err := x.send(d); err != nil {
-		return x.lost(err)
+	if err = x.send(d); err == nil {
+		err = x.respond(d)
 	}
-	if x.Tunnel {
-		kind, payload, err := x.readTyped(d)
-		switch {
-		case err != nil:
-			return x.lost(err)
-		case kind == preface.KindFailure:
-			return failure(payload)
-		case kind != preface.KindResponse:
-			return Never, BadResponse("the Warpgate's answer is malformed", nil)
+	if err == nil {
+		return Never, nil
+	}
+	if f, ok := errors.AsType[*Failure](err); ok {
+		if f.Unsent {
+			return Elsewhere, f.Err
 		}
+		return Never, f.Err
 	}
-	if err := x.respond(d); err != nil {
-		return x.lost(err)
-	}
-	return Never, nil
+	return x.lost(err)
 }
 
-// failure is the Warpgate's word that there is no response.
-func failure(payload []byte) (Retry, error) {
-	f, err := preface.ParseFailure(payload)
-	if err != nil {
-		return Never, BadResponse("the Warpgate's answer is malformed", err)
-	}
-	err = &mezu.Error{Code: f.Code, Detail: f.Detail}
-	if f.Unsent {
-		return Elsewhere, err
-	}
-	return Never, err
-}
-
-// begin takes the connection for the request.
+// begin takes the upstream for the request.
 func (x *Exchange) begin(up Upstream, call *Call) {
-	x.req, x.response, x.idle, x.started = call.Request, call.Response, call.Idle, call.Since
-	x.conn, x.abortUp = up.Conn, up.Abort
+	x.up, x.call, x.req, x.body = up, *call, call.Request, nil
 	x.Status, x.Began, x.Told, x.Clean, x.BytesIn, x.BytesOut = 0, false, false, false, 0, 0
-	x.up.wrap(up.Conn, up.WriteBy, impatience, max(call.Response, impatience))
-	x.reader.Reset(&x.up)
-	x.writer.Reset(&x.up)
 	x.upload.reset()
 	x.upload.pace = x.Pace
 	x.Pace.set(false)
-	x.watching, x.refused, x.answerBegan, x.unsent = false, false, false, false
-	x.reader.Tunnel = x.Tunnel
+	x.watching, x.answerBegan = false, false
 	x.gone.Store(false)
 	x.silent.Store(nil)
 	if x.ends[0] == nil {
 		x.ends = [2]func(){x.uploadSilent, x.answerSilent}
 	}
+	up.Begin(&x.call)
 	x.setUnderWay(true)
 }
 
@@ -248,7 +186,7 @@ func (x *Exchange) begin(up Upstream, call *Call) {
 // otherwise it starts the upload beside.
 func (x *Exchange) send(d Downstream) error {
 	x.down = d
-	d.WriteWithin(x.idle)
+	d.WriteWithin(x.call.Idle)
 	if err := x.sendRequest(d); err != nil {
 		return err
 	}
@@ -259,46 +197,20 @@ func (x *Exchange) send(d Downstream) error {
 func (x *Exchange) sendRequest(d Downstream) error {
 	if x.req.Framing == NoBody {
 		x.upload.finished = true
-		return x.sendHead()
+		return x.up.SendHead()
 	}
 	if !x.req.Expect && d.UploadNow() {
-		n, err := x.writer.Body(d.Source(), x.req.Framing)
+		n, err := x.up.SendBody(d.Source())
 		x.BytesIn += n
 		x.upload.finished = err == nil
 		return sourceFault(err)
 	}
-	if err := x.sendHead(); err != nil {
+	if err := x.up.SendHead(); err != nil {
 		return err
 	}
 	x.upload.start(x.req)
 	go x.runUpload(d)
 	return nil
-}
-
-// sendHead writes the heads alone. A connection that fails has not taken all of
-// them, or Write would say so, and half a head is no request.
-func (x *Exchange) sendHead() error {
-	err := x.writer.Flush()
-	x.unsent = err != nil
-	return err
-}
-
-// readTyped waits for the typed head of the answer.
-func (x *Exchange) readTyped(d Downstream) (kind byte, payload []byte, err error) {
-	for {
-		kind, payload, err = preface.Read(&x.reader)
-		if err == nil {
-			x.answerBegan, x.refused = true, kind == preface.KindFailure
-			x.Told = x.refused
-			return kind, payload, nil
-		}
-		if errors.Is(err, preface.ErrMalformed) {
-			return 0, nil, BadResponse("the Warpgate's answer is malformed", err)
-		}
-		if err := x.waitOn(d, err); err != nil {
-			return 0, nil, err
-		}
-	}
 }
 
 // waitOn decides what a failed read of the upstream means; nil is to read on. The first wait
@@ -313,11 +225,11 @@ func (x *Exchange) waitOn(d Downstream, err error) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	silent := time.Since(x.upload.lastMove(x.started))
-	if silent >= x.response {
+	silent := time.Since(x.upload.lastMove(x.call.Since))
+	if silent >= x.call.Response {
 		return ErrUnanswered
 	}
-	wait := x.response - silent
+	wait := x.call.Response - silent
 	if x.upload.waiting() {
 		// Some workloads never say 100 Continue.
 		if silent >= expectTimeout {
@@ -341,14 +253,12 @@ func (x *Exchange) waitOn(d Downstream, err error) error {
 // An error that is a *mezu.Error has not been answered yet. Errors of the
 // upstream before a head came are returned as they are.
 func (x *Exchange) respond(d Downstream) error {
-	interims := Interims{Tunnel: x.Tunnel}
+	interims := Interims{Tunnel: x.call.Tunnel}
 	for {
-		err := x.reader.ReadResponse(&x.resp, x.req.Method)
+		err := x.up.ReadHead(&x.resp)
 		switch {
-		case errors.Is(err, ErrMalformedResponse):
-			return BadResponse("the workload's response is malformed", err)
 		case err != nil:
-			if err := x.waitOn(d, err); err != nil {
+			if err = x.unread(d, err); err != nil {
 				return err
 			}
 			continue
@@ -366,8 +276,25 @@ func (x *Exchange) respond(d Downstream) error {
 	}
 }
 
-// interim passes a 1xx response on and waits for the typed head of what comes
-// next, if the upstream sends those.
+// unread decides what it means that no head could be read; nil is to read on.
+func (x *Exchange) unread(d Downstream, err error) error {
+	if errors.Is(err, ErrMalformedResponse) {
+		return BadResponse("the workload's response is malformed", err)
+	}
+	if f, ok := errors.AsType[*Failure](err); ok {
+		x.Told = true
+		if x.answerBegan {
+			return f.Err
+		}
+		return f
+	}
+	if known, ok := errors.AsType[*mezu.Error](err); ok {
+		return known
+	}
+	return x.waitOn(d, err)
+}
+
+// interim passes a 1xx response on.
 func (x *Exchange) interim(d Downstream) error {
 	x.answerBegan = true
 	if x.resp.Status == 100 {
@@ -379,27 +306,13 @@ func (x *Exchange) interim(d Downstream) error {
 			return ErrClientGone
 		}
 	}
-	if !x.Tunnel {
-		return nil
-	}
-	kind, payload, err := x.readTyped(d)
-	switch {
-	case err != nil:
-		return err
-	case kind == preface.KindResponse:
-		return nil
-	case kind == preface.KindFailure:
-		if f, err := preface.ParseFailure(payload); err == nil {
-			return &mezu.Error{Code: f.Code, Detail: f.Detail}
-		}
-	}
-	return BadResponse("the Warpgate's answer is malformed", nil)
+	return nil
 }
 
 // deliver sends head and body to the client.
 func (x *Exchange) deliver(d Downstream) error {
 	x.Status = x.resp.Status
-	x.body.Reset(&x.reader, x.resp.Framing, x.resp.Length, 0)
+	x.body = x.up.Body(&x.resp)
 	x.upload.letEnd()
 	x.Pace.set(true)
 	x.show()
@@ -407,7 +320,7 @@ func (x *Exchange) deliver(d Downstream) error {
 	if x.body.Complete() {
 		x.silence.End(Uploading)
 		x.Began = true
-		err = d.Deliver(&x.resp, &x.body, !x.upload.spent())
+		err = d.Deliver(&x.resp, x.body, !x.upload.spent())
 	} else {
 		err = x.stream(d)
 	}
@@ -444,11 +357,11 @@ func (x *Exchange) show() {
 // that takes it, a workload that sends it and an upload that goes on beside are
 // bounded together.
 func (x *Exchange) stream(d Downstream) error {
-	x.up.SetRead(0)
+	x.up.ReadWithin(0)
 	d.WriteWithin(0)
 	x.watch(d)
-	x.answer.reset(&x.body, &x.silence)
-	x.silence.Begin(Answering, x.idle, x.ends[1])
+	x.answer.reset(x.body, &x.silence)
+	x.silence.Begin(Answering, x.call.Idle, x.ends[1])
 	defer x.silence.End(Answering)
 	x.Began = true
 	x.setAnswering()
@@ -468,31 +381,21 @@ func (x *Exchange) cutCause(err error) mezu.Cause {
 	if fault := x.upload.fault(); fault != nil {
 		return CauseOf(fault) // that is what broke the connection
 	}
-	var cut *mezu.Cut
-	switch {
-	case errors.As(err, &cut):
-		return cut.Cause
-	case errors.Is(err, ErrBody):
-		return mezu.CauseWorkloadMalformed
-	case !x.Tunnel:
-		return mezu.CauseWorkloadReset
-	case err == io.EOF, errors.Is(err, errEnded):
-		return mezu.CauseWarpgateCut
-	}
-	return mezu.CauseWarpgateGone
+	return x.up.Cause(err)
 }
 
 // switchProtocols answers an upgrade that was asked for.
 func (x *Exchange) switchProtocols(d Downstream) error {
 	u, can := d.(upgrader)
-	if !can || !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade {
+	s, streams := x.up.(interface{ stream() pipe.End })
+	if !can || !streams || !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade {
 		return BadResponse("the workload switched protocols without being asked", nil)
 	}
 	x.unwatch(d)
 	x.show()
 	x.Status, x.Began = 101, true
 	x.setAnswering()
-	in, out, err := u.Upgrade(&x.resp, pipe.End{Conn: x.conn, Ahead: &x.reader, Lost: x.cutCause(errEnded)}, x.idle)
+	in, out, err := u.Upgrade(&x.resp, s.stream(), x.call.Idle)
 	x.BytesIn += in
 	x.BytesOut += out
 	return err
@@ -503,7 +406,7 @@ func (x *Exchange) finish(d Downstream) {
 	x.silence.End(Uploading)
 	x.Pace.set(true) // from here on only this function stops the body
 	x.upload.letEnd()
-	if x.refused && !x.upload.join() && !x.upload.waiting() {
+	if x.Told && !x.upload.join() && !x.upload.waiting() {
 		x.upload.linger() // a small body that is just coming can go elsewhere in full
 	}
 	if !x.upload.join() {
@@ -513,24 +416,22 @@ func (x *Exchange) finish(d Downstream) {
 		if reads {
 			d.StopUpload()
 		}
-		x.abortUp()
+		x.up.Abort()
 		<-x.upload.done
 		x.upload.join()
 	}
 	x.BytesIn += x.upload.bytes.Swap(0)
 	x.unwatch(d)
-	answered := x.refused && x.BytesIn <= MaxDrain ||
+	answered := x.Told && x.BytesIn <= MaxDrain ||
 		x.Began && x.Status != 101 && x.body.Done() && x.resp.Framing != UntilClose && x.resp.KeepAlive()
-	x.Clean = answered && x.upload.finished && x.reader.Buffered() == 0 && !x.gone.Load()
-	x.body.Close()
-	x.reader.Release()
-	x.writer.drop()
+	x.Clean = x.up.End(answered && x.upload.finished && !x.gone.Load())
 	x.setUnderWay(false)
+	x.up, x.body = nil, nil
 }
 
 // lost is the answer to a connection that broke before a response: the given
 // error when it is one to answer, workload_reset otherwise. The request may be sent
-// again if its head did not go out, or if it may have been carried out but has no
+// again if nobody has acted upon it, or if it may have been carried out but has no
 // body, its method is idempotent, and nothing of an answer came.
 func (x *Exchange) lost(err error) (again Retry, answer error) {
 	var known *mezu.Error
@@ -547,12 +448,9 @@ func (x *Exchange) lost(err error) (again Retry, answer error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return Never, ErrUntaken // there is no time left to send it again
 	}
-	answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the workload broke before a response came", Cause: err}
-	if x.Tunnel {
-		answer = &mezu.Error{Code: mezu.CodeWorkloadReset, Detail: "the connection to the Warpgate broke before a response came", Cause: &mezu.Cut{Cause: x.cutCause(err), Err: err}}
-	}
-	untouched := !x.answerBegan && x.reader.Buffered() == 0
-	if x.unsent || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method) {
+	answer = x.up.Lost(err)
+	untouched := !x.answerBegan && !x.up.Touched()
+	if x.up.Unprocessed() || untouched && x.req.Framing == NoBody && mezu.IdempotentMethod(x.req.Method) {
 		return Anywhere, answer
 	}
 	return Never, answer

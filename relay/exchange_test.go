@@ -91,14 +91,15 @@ func (r *rig) serve(down, up net.Conn) {
 		up = r.wrap(up)
 	}
 	x := &r.x
-	x.Tunnel, x.Pace, x.Response = r.tunnel, r.pace, r.shown
+	x.Pace, x.Response = r.pace, r.shown
 	if r.pace != nil {
 		r.pace.Begin(1<<20, r.grace, r.grace, &c)
 		defer r.pace.End()
 	}
 	var again relay.Retry
-	again, o.err = x.Carry(relay.Upstream{Conn: up, WriteBy: new(time.Time), Abort: func() { up.Close() }},
-		&relay.Call{Request: &req, Head: req.Append, Since: time.Now().Add(-r.spent), Response: r.response, Idle: r.idle}, &c)
+	s := relay.Server{Head: req.Append}
+	s.Reset(up, new(time.Time), func() { up.Close() })
+	again, o.err = x.Carry(&s, &relay.Call{Request: &req, Tunnel: r.tunnel, Since: time.Now().Add(-r.spent), Response: r.response, Idle: r.idle}, &c)
 	o.again, o.clean = again == relay.Anywhere, x.Clean
 	o.last, o.body, o.status, o.in, o.out = c.Last, c.Body.Done(), x.Status, x.BytesIn, x.BytesOut
 	o.rewound = c.Rewind()

@@ -177,10 +177,10 @@ func (x *Exchange) runUpload(d Downstream) {
 	err := error(&SourceError{Err: errors.New("upload not begun")})
 	if !u.stopped.Load() {
 		u.source.reset(d.Source(), &x.silence)
-		x.silence.Begin(Uploading, x.idle, x.ends[0])
+		x.silence.Begin(Uploading, x.call.Idle, x.ends[0])
 		d.ReadWithin(0)
-		x.up.SetWrite(0)
-		_, err = x.writer.Body(movingSource{&u.source, u}, x.req.Framing)
+		x.up.WriteWithin(0)
+		_, err = x.up.SendBody(movingSource{&u.source, u})
 		x.silence.End(Uploading)
 	}
 	if err == nil {
@@ -192,6 +192,6 @@ func (x *Exchange) runUpload(d Downstream) {
 		if errors.Is(sourceFault(err), ErrClientGone) {
 			x.gone.Store(true)
 		}
-		x.abortUp()
+		x.up.Abort()
 	}
 }

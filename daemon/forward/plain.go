@@ -46,8 +46,8 @@ func (w *worker) try(u mezu.Upstream, p *pool, conn *workloadConn) (again relay.
 			conn.abort()
 		}
 	}()
-	up := relay.Upstream{Conn: w.recorded(conn.Conn), WriteBy: &conn.writeBy, Abort: conn.abort}
-	return w.x.Carry(up, &relay.Call{Request: &w.req, Head: w.head, Since: w.began, Response: w.route.Timeout, Idle: w.route.IdleTimeout}, w.downstream(u))
+	w.server.Reset(w.recorded(conn.Conn), &conn.writeBy, conn.abort)
+	return w.x.Carry(&w.server, &relay.Call{Request: &w.req, Since: w.began, Response: w.route.Timeout, Idle: w.route.IdleTimeout}, w.downstream(u))
 }
 
 // appendHead writes the head of the request to the workload.

@@ -27,7 +27,7 @@ type worker struct {
 	info    preface.Request
 	fwd     relay.Forwarded
 	x       relay.Exchange
-	head    func([]byte) []byte // appendHead, as a value made once
+	server  relay.Server // the workload, where it speaks HTTP/1.1
 	looking looking
 	watcher *hint.Watcher // who recognises what is in the way of this request, nil for nobody
 	ask     policy.Request
@@ -93,7 +93,7 @@ func (f *Forwarder) serve(ctx context.Context, conn net.Conn, tape Tape) {
 	w.ask.Carries, w.ask.Session, w.x.Response = w.req.Carries, w.session, w.clean
 	w.visitor.use.Cut = func() { end(errSessionEnded) }
 	f.cfg.Underway.Init(&w.under, func() { end(errEnding) })
-	w.head, w.looking = w.appendHead, looking{Client: &w.c, w: w}
+	w.server.Head, w.looking = w.appendHead, looking{Client: &w.c, w: w}
 	w.beginning, w.ending = w.beginEvent, w.endEvent
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)

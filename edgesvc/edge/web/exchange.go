@@ -52,8 +52,8 @@ type exchange struct {
 	s       *Server
 	visit   *visit // of the connection
 	relay   relay.Exchange
-	head    func([]byte) []byte // appendHead, as a value made once
-	pace    relay.Pace          // of the request's body
+	up      relay.Server
+	pace    relay.Pace // of the request's body
 	table   *policy.Table
 	ask     policy.Request
 	missing *policy.Missing   // what the user lacks, of a refusal for that
@@ -80,9 +80,8 @@ func (x *exchange) init(s *Server) {
 	x.ask.Carries, x.ask.Session = x.Request.Carries, x.session
 	x.cut = x.forbid
 	s.under.Init(&x.under, x.endNow)
-	x.relay.Tunnel = true
 	x.relay.Response = x.respond
-	x.head, x.event = x.appendHead, x.unserved
+	x.up.Head, x.event = x.appendHead, x.unserved
 }
 
 // errNoRequest ends a connection on which no request came.
@@ -344,8 +343,8 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 			conn.Discard()
 		}
 	}()
-	up := relay.Upstream{Conn: conn, WriteBy: &conn.WriteBy, Abort: conn.Abort}
-	again, err = r.Carry(up, &relay.Call{Request: &x.Request, Head: x.head, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, c)
+	x.up.Reset(conn, &conn.WriteBy, conn.Abort)
+	again, err = r.Carry(&x.up, &relay.Call{Request: &x.Request, Tunnel: true, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, c)
 	x.status = r.Status
 	return again, err
 }
