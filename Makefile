@@ -128,6 +128,7 @@ vet-cross: ## go vet of the programs' packages for every platform in CROSS
 staticcheck: ## staticcheck at the version of tools/go.mod
 	$(STATICCHECK) ./...
 	cd release && $(STATICCHECK) ./...
+	cd tools/peers && $(STATICCHECK) ./...
 
 tidy: ## fail if go.mod or go.sum are not tidy
 	go mod tidy -diff
@@ -135,6 +136,7 @@ tidy: ## fail if go.mod or go.sum are not tidy
 	cd release && go mod tidy -diff
 	cd tools/deploy && go mod tidy -diff
 	cd tools/client && go mod tidy -diff
+	cd tools/peers && go mod tidy -diff
 
 cross: ## build the programs for every platform in CROSS
 	@for t in $(CROSS); do \

@@ -1,0 +1,27 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mezusphere/mezu/testkit"
+)
+
+// interopCases is how many cases tools/peers/interop has.
+const interopCases = 17
+
+// grpcInterop runs the interop tests of grpc-go: their client speaks with the edge, and their
+// server is a workload of h2c.
+func grpcInterop(t *testing.T, p *parts) {
+	args := []string{"-addr", p.e.https, "-host", p.host, "-ca", p.caFile()}
+	if testkit.OwnHTTP2 {
+		args = append(args, "-codes-pass") // before, the code of a reset is lost on its way
+	}
+	out, log, err := output(t, p.peers.path("interop"), args...)
+	if err != nil {
+		t.Errorf("%v\n%s%s", err, out, tail(log))
+	}
+	if n := strings.Count(out, "passed "); n != interopCases {
+		t.Errorf("%d cases passed, and not %d:\n%s", n, interopCases, out)
+	}
+}
