@@ -294,6 +294,44 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
+// A connection with several requests at once waits when the last of them has ended, and has
+// waited since the last one came. One whose place is gone begins none.
+func TestStreams(t *testing.T) {
+	f := newField(t)
+	table := New(Config{Places: 2})
+	c := f.admit(table, 1, 1)[0]
+	at := time.Now().Add(-time.Hour)
+	for i := range 3 {
+		if !c.BeginStream(at.Add(time.Duration(i))) || !c.Busy() {
+			t.Fatal("a request could not begin")
+		}
+	}
+	for range 2 {
+		c.EndStream()
+	}
+	if !c.Busy() || c.Retire() {
+		t.Error("with one request under way it waits")
+	}
+	if c.EndStream(); c.Busy() || c.since.Load() != at.Add(2).UnixNano() {
+		t.Errorf("busy: %v, since %d", c.Busy(), c.since.Load())
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 500 {
+				if !c.BeginStream(at) || !c.Busy() {
+					t.Error("a request began, and the connection waits")
+				}
+				c.EndStream()
+			}
+		})
+	}
+	wg.Wait()
+	if !c.Retire() || c.BeginStream(at) {
+		t.Error("a request began without a place")
+	}
+}
+
 // A head that comes slowly holds no place; a request that is served does, and after it
 // the connection waits again.
 func TestServeHTTP(t *testing.T) {

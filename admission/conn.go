@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +29,9 @@ type Conn struct {
 	entrusted atomic.Bool
 	table     atomic.Pointer[Table]
 	turns     int // of net/http's server, which notes them in one goroutine
+
+	streaming sync.Mutex
+	streams   int // under way; guarded by streaming
 
 	// All below is guarded by the table.
 	address, owner *holder // nil without a place
@@ -89,6 +93,30 @@ func (c *Conn) Begin() bool {
 func (c *Conn) Rest(since time.Time) {
 	c.since.Store(since.UnixNano())
 	c.state.CompareAndSwap(busy, idle)
+}
+
+// BeginStream is Begin for a connection that carries several requests at once: one more has
+// come, at the given time. Each one that did begin ends with EndStream, in any order and by
+// any goroutine.
+func (c *Conn) BeginStream(at time.Time) bool {
+	c.streaming.Lock()
+	defer c.streaming.Unlock()
+	if c.streams == 0 && !c.Begin() {
+		return false
+	}
+	c.streams++
+	c.since.Store(at.UnixNano())
+	return true
+}
+
+// EndStream ends what BeginStream began. The connection waits when none is left, and has
+// waited since its last request came.
+func (c *Conn) EndStream() {
+	c.streaming.Lock()
+	defer c.streaming.Unlock()
+	if c.streams--; c.streams == 0 {
+		c.state.CompareAndSwap(busy, idle)
+	}
 }
 
 // Silent reports whether no request has come yet.
