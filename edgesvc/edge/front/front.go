@@ -4,7 +4,7 @@
 //
 // What lives here: accepting, handshakes, the places of connections, drain. What may not:
 // anything that is spoken inside TLS, such as HTTP or the tunnel, and what a host stands
-// for. It imports package admission; package edge alone imports it.
+// for. It imports packages admission and gather; package edge alone imports it.
 package front
 
 import (
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/gather"
 )
 
 // Limits of connections.
@@ -32,7 +33,8 @@ const (
 type Handler interface {
 	// ServeConn serves a connection. It returns when the connection has ended, or when
 	// somebody else keeps it. The front closes it then, unless it is kept. admitted is the
-	// same connection below TLS: the handler says there when requests begin and end.
+	// same connection below TLS: the handler says there when requests begin and end. Below
+	// that is a gather.Conn, unless it came to the listener for peers.
 	ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool)
 }
 
@@ -127,7 +129,7 @@ func (f *Front) Run() {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(f.taken)
-		f.accept(f.cfg.Listener, f.cfg.Arriving, f.serve)
+		f.accept(gather.Listener{Listener: f.cfg.Listener}, f.cfg.Arriving, f.serve)
 	})
 	if f.cfg.PeerListener != nil {
 		wg.Go(func() { f.accept(f.cfg.PeerListener, f.cfg.PeersArriving, f.servePeer) })

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/gather"
 )
 
 const (
@@ -44,7 +45,8 @@ func (noMeter) AcceptFailed()    {}
 func (noMeter) HandshakeFailed() {}
 
 // asker serves connections on which each byte is a request. It answers with its name, but
-// a «w» only when it has said on may that it begins, and was told there that it may go on.
+// a «w» only when it has said on may that it begins, and was told there that it may go on,
+// and a «g» only where it can gather, from then on.
 type asker struct {
 	name string
 	may  chan struct{}
@@ -60,8 +62,18 @@ func (a asker) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
 			a.may <- struct{}{}
 			<-a.may
 		}
+		below := gather.Of(conn)
+		if b[0] == 'g' {
+			if below == nil {
+				return false
+			}
+			below.Gather()
+		}
 		admitted.Rest(time.Now()) // before the answer: who has it may look
 		if _, err := io.WriteString(conn, a.name); err != nil {
+			return false
+		}
+		if below != nil && below.Drain(time.Minute) != nil {
 			return false
 		}
 	}
@@ -144,8 +156,10 @@ func dial(t *testing.T, l net.Listener, c *tls.Config) net.Conn {
 }
 
 // ask sends one request, and gives its answer; empty if there is none.
-func ask(conn net.Conn) string {
-	io.WriteString(conn, "?")
+func ask(conn net.Conn) string { return askFor(conn, "?") }
+
+func askFor(conn net.Conn, what string) string {
+	io.WriteString(conn, what)
 	var b [1]byte
 	n, _ := io.ReadFull(conn, b[:])
 	return string(b[:n])
@@ -199,6 +213,20 @@ func TestFront_TellsPeersFromThePublic(t *testing.T) {
 				t.Errorf("the log says %q", l)
 			}
 		})
+	}
+}
+
+// What is written to the public can be gathered below TLS. Connections to the listener for
+// peers stay as they are.
+func TestFront_Gathers(t *testing.T) {
+	f, _ := newFront(t, true, nil)
+	conn := dial(t, f.cfg.Listener, &tls.Config{ServerName: "shop.example.com"})
+	if ask(conn) != "W" || askFor(conn, "g") != "W" || ask(conn) != "W" {
+		t.Error("what is written to the public doesn't arrive")
+	}
+	conn = dial(t, f.cfg.PeerListener, &tls.Config{ServerName: peerServer, NextProtos: []string{peerProtocol}})
+	if ask(conn) != "P" || askFor(conn, "g") != "" {
+		t.Error("what is written to a peer can be gathered")
 	}
 }
 
