@@ -24,7 +24,7 @@ var notInTrailers = [...]string{
 }
 
 // inTrailers are those of the families that may stand there.
-var inTrailers = map[string]bool{"content-digest": true, "proxy-authentication-info": true}
+var inTrailers = [...]string{"content-digest", "proxy-authentication-info"}
 
 // trailerNames and trailerFamilies are notInTrailers to look up.
 var trailerNames, trailerFamilies = func() (names map[string]bool, families []string) {
@@ -39,22 +39,30 @@ var trailerNames, trailerFamilies = func() (names map[string]bool, families []st
 	return names, families
 }()
 
+// maxTrailRule is the longest of all these names: a longer name can only be of a family.
+const maxTrailRule = 32
+
 // mayTrail reports whether a field may stand in a trailer section: none of this
 // connection, none that is reserved or passes for that, and none of notInTrailers.
 func mayTrail(name []byte) bool {
 	if !mezu.ValidHeaderName(name) || kindOf(name) != fieldOther {
 		return false
 	}
-	lower := strings.ToLower(string(name))
-	if inTrailers[lower] {
-		return true
+	for _, may := range inTrailers {
+		if equalFold(name, may) {
+			return true
+		}
 	}
 	// What a server makes variables of is judged as it will be read.
-	lower = strings.NewReplacer("_", "-", ".", "-").Replace(lower)
+	var buf [maxTrailRule]byte
+	read := buf[:min(len(name), len(buf))]
+	for i := range read {
+		read[i] = loosely(name[i])
+	}
 	for _, family := range trailerFamilies {
-		if strings.HasPrefix(lower, family) {
+		if len(read) >= len(family) && string(read[:len(family)]) == family {
 			return false
 		}
 	}
-	return !trailerNames[lower]
+	return len(name) > len(read) || !trailerNames[string(read)]
 }
