@@ -169,7 +169,7 @@ func (r *Reader) ReadRequest(h *RequestHead) error {
 		h.glimpse(r.buf[r.r:r.w])
 		if errors.Is(err, errFull) {
 			if bytes.IndexByte(r.buf[r.r:r.w], '\n') < 0 {
-				return &mezu.Error{Code: mezu.CodeURITooLong, Detail: fmt.Sprintf("the request target is longer than %d bytes", MaxTarget)}
+				return errTargetTooLong
 			}
 			return errHeadTooLarge
 		}
@@ -211,7 +211,7 @@ func (h *RequestHead) takeLine(line []byte) (err error) {
 		return malformed("the method is not a token")
 	}
 	if len(h.Target) > MaxTarget {
-		return &mezu.Error{Code: mezu.CodeURITooLong, Detail: fmt.Sprintf("the request target is longer than %d bytes", MaxTarget)}
+		return errTargetTooLong
 	}
 	for _, c := range h.Target {
 		if c <= ' ' || c == 0x7f {

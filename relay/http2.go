@@ -60,11 +60,11 @@ func canonicalHTTP(in *http.Request, req *Request, text *Text) error {
 		req.announce([]byte(name))
 	}
 	if err := mezu.ValidateMethod(in.Method); err != nil {
-		return &mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"}
+		return errMethod
 	}
 	target := in.RequestURI
 	if len(target) > MaxTarget {
-		return &mezu.Error{Code: mezu.CodeURITooLong, Detail: "the request target is too long"}
+		return errTargetTooLong
 	}
 	path := target
 	if i := strings.IndexByte(target, '?'); i >= 0 {
@@ -109,7 +109,7 @@ func (r *Request) takeHeader(header http.Header, text *Text) error {
 	for name, values := range header {
 		kind := kindOf([]byte(name))
 		if kind == fieldLookalike {
-			return malformed("a field name passes for a reserved one")
+			return errLookalike
 		}
 		for _, v := range values {
 			if count++; count > MaxFields {

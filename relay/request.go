@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -53,6 +54,14 @@ type Names struct {
 	authority string
 }
 
+// Refusals of both versions of HTTP.
+var (
+	errTarget        = malformed("the request target is neither a path nor a URL")
+	errLookalike     = malformed("a field name passes for a reserved one")
+	errMethod        = error(&mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"})
+	errTargetTooLong = error(&mezu.Error{Code: mezu.CodeURITooLong, Detail: fmt.Sprintf("the request target is longer than %d bytes", MaxTarget)})
+)
+
 // Canonical brings a parsed head into req. Refusals are *mezu.Error with the
 // code to answer. req.Fields is reused.
 func (h *RequestHead) Canonical(req *Request, names *Names) error {
@@ -61,7 +70,7 @@ func (h *RequestHead) Canonical(req *Request, names *Names) error {
 		return err
 	}
 	if err := mezu.ValidateMethod(req.Method); err != nil {
-		return &mezu.Error{Code: mezu.CodeNotImplemented, Detail: "the method is not carried by this edge"}
+		return errMethod
 	}
 	target, err := h.originForm()
 	if err != nil {
@@ -127,7 +136,7 @@ func (r *Request) takeFields(h *RequestHead) error {
 			}
 			r.Fields = append(r.Fields, *f)
 		case fieldLookalike:
-			return malformed("a field name passes for a reserved one")
+			return errLookalike
 		case fieldTrailer:
 			for name := range bytes.SplitSeq(f.Value, []byte{','}) {
 				if name = trimOWS(name); !h.listed || !h.isListed(name) {
@@ -170,7 +179,7 @@ func (h *RequestHead) originForm() ([]byte, error) {
 	}
 	rest, ok := cutSchemeFold(t)
 	if !ok {
-		return nil, malformed("the request target is neither a path nor a URL")
+		return nil, errTarget
 	}
 	end := bytes.IndexAny(rest, "/?")
 	if end < 0 {
