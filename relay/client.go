@@ -119,6 +119,11 @@ func (c *Client) Source() Source {
 // Rewind makes the body begin anew, while all of it is in the buffer or held.
 func (c *Client) Rewind() bool {
 	switch {
+	case c.held.passes:
+		if c.shut.Swap(false) {
+			c.Timed.Rearm()
+		}
+		return c.held.Rewind()
 	case c.shut.Load():
 		return false
 	case c.held.Begun():

@@ -2,7 +2,9 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -41,6 +43,7 @@ type Held struct {
 	complete bool
 	at       int  // of the part to be given next; count is the tail
 	moved    bool // the source was read beyond the tail
+	passes   bool // it is sent on as it comes, and held besides
 
 	// The rest is for a body that a goroutine of its own reads. While it does, mu guards
 	// the fields above; filled is closed when it has ended.
@@ -185,10 +188,12 @@ func (h *Held) grow() bool {
 	if h.count > 0 {
 		size = bigBuffer
 	}
-	if h.count == len(h.parts) || !h.store.Take(size) {
+	if h.count == len(h.parts) || h.store != nil && !h.store.Take(size) {
 		return false
 	}
-	h.taken += size
+	if h.store != nil {
+		h.taken += size
+	}
 	if h.count == 0 {
 		h.parts[0] = smallPool.Get().(*[]byte)
 	} else {
@@ -204,6 +209,9 @@ func (h *Held) Next() ([]byte, error) {
 	if h.at < h.count {
 		h.at++
 		return (*h.parts[h.at-1])[:h.sizes[h.at-1]], nil
+	}
+	if h.passes {
+		return h.pass()
 	}
 	if h.early {
 		<-h.filled
@@ -227,10 +235,29 @@ func (h *Held) Next() ([]byte, error) {
 	return h.src.Next()
 }
 
+// pass gives what the source gives, and holds it as long as there is room for all of it.
+func (h *Held) pass() ([]byte, error) {
+	if h.complete {
+		return nil, io.EOF
+	}
+	p, err := h.src.Next()
+	h.complete = err == io.EOF
+	if h.n+len(p) > MaxHeld || len(h.keep(p)) > 0 {
+		h.moved, h.passes = true, false
+		h.free()
+		return p, err
+	}
+	h.at = h.count
+	return p, err
+}
+
 // Ready reports whether Next returns without waiting.
 func (h *Held) Ready() bool {
 	if h.at < h.count {
 		return true
+	}
+	if h.passes {
+		return h.complete || h.src.Ready()
 	}
 	return !h.reading() && (h.at == h.count && len(h.tail) > 0 || h.complete || h.fault != nil || h.src.Ready())
 }
@@ -302,6 +329,41 @@ func (c *Client) Hold(pace *Pace, store Store) error {
 	c.Timed.SetRead(0) // the pace bounds it, and later the silence of both sides
 	return c.held.fillUnknown(pace)
 }
+
+// Keep has the body held as it is sent on, up to MaxHeld, so that it can begin anew even if
+// StopUpload has ended its read.
+func (c *Client) Keep() {
+	if c.Body.Complete() {
+		return // it can anyway
+	}
+	c.Reader.Pin()
+	c.held.src, c.held.passes = (*waryBody)(c), true
+}
+
+// waryBody is the body of a Client that is held as it passes: a read that is stopped must not
+// have taken half a piece.
+type waryBody Client
+
+// Next waits for a piece before it takes one.
+func (b *waryBody) Next() ([]byte, error) {
+	for !b.held.moved && !b.Body.Ready() {
+		b.Reader.Rewind()
+		room, err := b.Reader.Fill()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, err
+		}
+		if !room || err != nil {
+			break // which the body says in its own words
+		}
+	}
+	return b.Body.Next()
+}
+
+// Ready reports whether Next returns without waiting.
+func (b *waryBody) Ready() bool { return b.Body.Ready() }
+
+// Trailer is the body's.
+func (b *waryBody) Trailer() []Field { return b.Body.Trailer() }
 
 // Hold is Client.Hold for a stream: r is its body, and h what is to hold it.
 func (h *Held) Hold(r *Request, src Source, pace *Pace, store Store) error {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -372,6 +374,77 @@ func TestResponseStreams(t *testing.T) {
 		h.Fields = []relay.Field{{Name: []byte("Content-Type"), Value: []byte(c.kind)}}
 		if h.Streams() != c.want {
 			t.Errorf("%d %v %q: %v", c.status, c.framing, c.kind, !c.want)
+		}
+	}
+}
+
+// TestKeptBodies: what was sent on comes once more, even if its read was stopped where it waited,
+// until more has passed than is held.
+func TestKeptBodies(t *testing.T) {
+	for _, size := range []int{10, 3000, 20_000, relay.MaxHeld, relay.MaxHeld + 1, 200_000} {
+		for framing, frame := range map[string]func(string) string{
+			fmt.Sprintf("Content-Length: %d", 2*size): func(s string) string { return s },
+			"Transfer-Encoding: chunked":              func(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) },
+		} {
+			near, far := pair(t)
+			var c relay.Client
+			c.Reset(far, patience, patience)
+			first, second := strings.Repeat("1", size), strings.Repeat("2", size)
+			var writing sync.WaitGroup
+			writing.Go(func() {
+				io.WriteString(near, "POST /x HTTP/1.1\r\nHost: a\r\nX-Long: "+strings.Repeat("l", 3000)+"\r\n"+framing+"\r\n\r\n"+frame(first))
+			})
+			if err := c.Reader.ReadRequest(&c.Head); err != nil {
+				t.Fatal(err)
+			}
+			c.Begin(0)
+			c.Keep()
+			stopped := make(chan error, 1)
+			var came atomic.Int64
+			go func() {
+				for {
+					p, err := c.Source().Next()
+					came.Add(int64(len(p)))
+					if err != nil {
+						stopped <- err
+						return
+					}
+				}
+			}()
+			for came.Load() < int64(size) {
+				runtime.Gosched()
+			}
+			c.StopUpload()
+			if err := receive(t, stopped, "end of the read"); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s, %d bytes: %v", framing, size, err)
+			}
+			if got := c.Rewind(); got != (size <= relay.MaxHeld) {
+				t.Errorf("%s, %d bytes: it begins anew: %v", framing, size, got)
+			} else if got {
+				writing.Go(func() {
+					io.WriteString(near, frame(second))
+					if strings.HasSuffix(framing, "chunked") {
+						io.WriteString(near, "0\r\nX: 1\r\n\r\n")
+					}
+				})
+				if body, err := readAllOf(c.Source()); err != nil || body != first+second {
+					t.Errorf("%s, %d bytes: %d, %v", framing, size, len(body), err)
+				}
+				if c.Rewind() != (2*size <= relay.MaxHeld) || c.UploadNow() != (2*size <= relay.MaxHeld) {
+					t.Errorf("%s, %d bytes are held, or are not", framing, 2*size)
+				} else if c.UploadNow() {
+					if body, err := readAllOf(c.Source()); err != nil || body != first+second {
+						t.Errorf("%s, %d bytes once more: %d, %v", framing, size, len(body), err)
+					}
+				}
+			}
+			if got := string(c.Head.Fields[1].Value); got != strings.Repeat("l", 3000) {
+				t.Errorf("%s, %d bytes: the head became %.40q", framing, size, got)
+			}
+			near.Close()
+			writing.Wait()
+			c.End()
+			c.Reader.Release()
 		}
 	}
 }
