@@ -63,8 +63,10 @@ func (b *Body) Rewind() bool {
 	case !b.buffered:
 		return false
 	}
-	b.r.r, b.left = b.start, b.left+b.data
-	b.data, b.done = 0, false
+	if b.r.r, b.left = b.start, b.left+b.data; b.framing == Chunked {
+		b.left = 0
+	}
+	b.data, b.overhead, b.started, b.done = 0, 0, false, false
 	return true
 }
 
@@ -79,7 +81,53 @@ func (b *Body) Close() {
 // Complete reports whether the rest of the body is in the buffer already, so
 // that reading it will not block.
 func (b *Body) Complete() bool {
-	return b.done || b.framing == Length && b.err == nil && b.left <= int64(b.r.Buffered())
+	switch {
+	case b.done:
+		return true
+	case b.err != nil:
+		return false
+	case b.framing == Chunked:
+		return b.chunksHere()
+	}
+	return b.framing == Length && b.left <= int64(b.r.Buffered())
+}
+
+// chunksHere reports whether the rest of the chunks is buffered, up to the end of the trailer
+// section. Of one that is malformed it is false.
+func (b *Body) chunksHere() bool {
+	data, left, started := b.r.Unread(), b.left, b.started
+	for {
+		if int64(len(data)) < left {
+			return false
+		}
+		data = data[left:]
+		if started {
+			if len(data) < 2 || data[0] != '\r' || data[1] != '\n' {
+				return false
+			}
+			data = data[2:]
+		}
+		i := indexLF(data)
+		if i < 0 {
+			return false
+		}
+		size, ok := parseChunkLine(data[:i])
+		if data = data[i+1:]; !ok || size == 0 {
+			return ok && endsSection(data)
+		}
+		left, started = size, true
+	}
+}
+
+// endsSection reports whether a section of fields comes to its end here.
+func endsSection(data []byte) bool {
+	for {
+		i := indexLF(data)
+		if i <= 1 {
+			return i >= 0
+		}
+		data = data[i+1:]
+	}
 }
 
 // Next returns the next piece of the body, as it comes: what is buffered, or
@@ -92,7 +140,7 @@ func (b *Body) Next() ([]byte, error) {
 	if b.done {
 		return nil, io.EOF
 	}
-	if b.framing == Length && b.data == 0 {
+	if b.data == 0 && !b.started && b.framing != UntilClose {
 		b.start, b.buffered = b.r.r, b.Complete()
 	}
 	if b.framing == Chunked && b.left == 0 {

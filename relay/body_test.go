@@ -314,6 +314,7 @@ func checkReady(t *testing.T, name string, raw []byte, framing relay.Framing, le
 // TestRewind: what was read comes once more, or it is said that it can't.
 func TestRewind(t *testing.T) {
 	const head, body = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", "hello"
+	const chunks = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nA: b\r\n\r\n"
 	for name, c := range map[string]struct {
 		raw   string
 		limit int64
@@ -326,7 +327,9 @@ func TestRewind(t *testing.T) {
 		"not touched":         {head + body, 0, len(head), 0, true},
 		"came later":          {head + body, 0, len(head), 9, false},
 		"over the limit":      {head + body, 4, 0, 9, false},
-		"chunked":             {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 0, 0, 9, false},
+		"chunks":              {chunks, 0, 0, 9, true},
+		"chunks, read half":   {chunks, 0, 0, 1, true},
+		"chunks came later":   {chunks, 0, len(chunks) - 1, 1, false},
 	} {
 		src := io.Reader(strings.NewReader(c.raw))
 		if c.cut > 0 {

@@ -189,12 +189,5 @@ func (b *Body) Ready() bool {
 	case size > 0:
 		return len(rest) > 0
 	}
-	// The last chunk: ready when its trailer section is there.
-	for {
-		k := indexLF(rest)
-		if k <= 1 {
-			return k >= 0
-		}
-		rest = rest[k+1:]
-	}
+	return endsSection(rest) // of the last chunk
 }
