@@ -50,6 +50,41 @@ func BenchmarkRequestHead(b *testing.B) {
 	b.SetBytes(int64(len(browserGet)))
 }
 
+// BenchmarkRequestSection is the same for fields of HTTP/2, as HPACK gives them.
+func BenchmarkRequestSection(b *testing.B) {
+	var s relay.Section
+	var req relay.Request
+	var names relay.Names
+	info := preface.Request{Client: netip.MustParseAddr("203.0.113.7")}
+	fields := browserFields()
+	out := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Reset(relay.SectionRequest)
+		for i := 0; i < len(fields); i += 2 {
+			s.Add(fields[i], fields[i+1])
+		}
+		if err := s.Request(&req, &names, true); err != nil {
+			b.Fatal(err)
+		}
+		info.ID = req.ID
+		out = req.Append(preface.AppendRequest(out[:0], &info))
+	}
+	b.SetBytes(int64(len(browserGet)))
+}
+
+// browserFields is browserGet in HTTP/2, with the cookie in crumbs.
+func browserFields() pairs {
+	b, _ := bothOf(browserGet)
+	fields, _ := b.section()
+	cookie := fields[len(fields)-1]
+	fields = fields[:len(fields)-2]
+	for crumb := range strings.SplitSeq(cookie, "; ") {
+		fields = append(fields, "cookie", crumb)
+	}
+	return fields
+}
+
 // BenchmarkExchange is one exchange over two loopback connections, the client and
 // the upstream included.
 func BenchmarkExchange(b *testing.B) {

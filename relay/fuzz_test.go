@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/mezusphere/mezu/relay"
@@ -108,5 +109,52 @@ func FuzzBody(f *testing.F) {
 			t.Fatal("more came out than went in")
 		}
 		checkReady(t, "fuzz", bytes.Clone(raw), framing, length, int(seed%7)+1)
+	})
+}
+
+// FuzzSection: the same request, written in HTTP/1.1 and as fields of HTTP/2, becomes the same
+// canonical request, or both are refused. Fields are lines of name and value. What no text of
+// HTTP/1.1 can have is malformed in HTTP/2.
+func FuzzSection(f *testing.F) {
+	for _, s := range []struct{ method, target, host, fields string }{
+		{"GET", "/a/../b//c?x=%zz", "A.Example:8443", "accept:*/*\nx-two:1\nx-two:2"},
+		{"POST", "/%41%2fb", "a", "content-length:5\ncontent-type:text/plain\nexpect:100-continue"},
+		{"POST", "/x", "a", "te:trailers\ntrailer:x-sum, te\nx-request-id:abc\nX-Forwarded-For:1"},
+		{"GET", "/", "[::1]:80", "cookie:a=b\nx:y\ncookie:c=d\ncookie:\nx_real_ip:1"},
+		{"GET", "/\"é", "b.", "sec-websocket-version:13\nsec-websocket-key:k\norigin: \t x "},
+		{"OPTIONS", "*", "a", "connection:close"}, {"CONNECT", "a:443", "a:443", ""}, {"TRACE", "http://a/x", "a", ":path:/y"}, {"GET", "/", "a", ":authority:b\nx:y"}, {"GET", "/%2f..", "a b", "host:a\nHost:b"},
+	} {
+		for how := range uint8(4) {
+			f.Add(s.method, s.target, s.host, s.fields, how)
+		}
+	}
+	f.Fuzz(func(t *testing.T, method, target, host, fields string, how uint8) {
+		b := both{method: method, target: target, host: host, chunked: how&1 != 0, webSocket: how&2 != 0 && method == "GET"}
+		for line := range strings.SplitSeq(fields, "\n") {
+			mark := line[:min(len(line), 1)] // may be a colon, which begins a pseudo-field
+			if name, value, ok := strings.Cut(line[len(mark):], ":"); ok {
+				name = mark + name
+				b.fields = append(b.fields, [2]string{name, value})
+			}
+		}
+		if b.chunked && (b.webSocket || len(b.values("content-length")) > 0) {
+			b.chunked = false
+		}
+		if method == "CONNECT" && strings.Contains(fields, ":protocol") {
+			return // it is a WebSocket
+		}
+		if !b.inBoth() {
+			fields, end := b.section()
+			if req, _, err := requested(fields, end); err == nil {
+				t.Fatalf("%q becomes %+v", fields, req)
+			}
+			return
+		}
+		if host != strings.Trim(host, " \t") || target == "" || len(b.values("host")) > 0 {
+			return // HTTP/1.1 has blanks and one Host there, and nothing where HTTP/2 has an empty text
+		}
+		if _, err := b.compare(); err != nil {
+			t.Fatalf("%q: %v", b.text(), err)
+		}
 	})
 }

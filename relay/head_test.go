@@ -30,6 +30,16 @@ func runHeads(t *testing.T, cases []headCase) {
 			if got := code(m.err); got != c.want {
 				t.Errorf("%q: code %q (%v), want %q", c.raw, got, m.err, c.want)
 			}
+			// In HTTP/2 it is the same, where it has a form there.
+			if b, ok := bothOf(c.raw); ok {
+				refusal, err := b.compare()
+				if err != nil {
+					t.Errorf("%.500q: %v", c.raw, err)
+				}
+				if got := code(refusal); got != c.want && !isMalformed(refusal) && c.name != "head at the limit" { // it counts more for a field
+					t.Errorf("%.500q: code %q (%v) in HTTP/2, want %q", c.raw, got, refusal, c.want)
+				}
+			}
 		})
 	}
 }

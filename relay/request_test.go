@@ -79,6 +79,11 @@ func sameRequest(a, b *message) error {
 // out is read again as the same request, by us and by net/http, to the last
 // byte; and net/http saw the same in what came in, if it took it.
 func checkRequest(raw []byte) error {
+	if b, ok := bothOf(string(raw)); ok {
+		if _, err := b.compare(); err != nil {
+			return fmt.Errorf("in HTTP/2: %w", err)
+		}
+	}
 	m := understand(bytes.NewReader(raw))
 	if m.err != nil {
 		return nil
