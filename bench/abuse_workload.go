@@ -59,25 +59,10 @@ func takeSlowReaders(ctx context.Context, b *bench, round int) error {
 		if err != nil {
 			return err
 		}
-		var conns []*conn
-		defer func() {
-			for _, c := range conns {
-				c.Close()
-			}
-		}()
-		for range slowReaders {
-			c, err := dial(ctx, t)
-			if err != nil {
-				return err
-			}
-			conns = append(conns, c)
-			c.SetDeadline(time.Now().Add(answerTime))
-			if _, err := c.Write(t.head("GET", pathBytes+"1000000000000", "")); err != nil {
-				return err
-			}
-			if _, err := c.answer(200); err != nil {
-				return err
-			}
+		end, err := openReaders(ctx, t)
+		defer end()
+		if err != nil {
+			return err
 		}
 		select {
 		case <-time.After(slowRest):
@@ -91,6 +76,31 @@ func takeSlowReaders(ctx context.Context, b *bench, round int) error {
 		b.results.put(round, "slowreaders", name, figSlowReader+scheme, (after-before)/slowReaders)
 		return nil
 	})
+}
+
+// openReaders begins downloads, each on a connection of HTTP/1.1, and takes nothing of them.
+func openReaders(ctx context.Context, t target) (end func(), err error) {
+	var conns []*conn
+	end = func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+	for range slowReaders {
+		c, err := dial(ctx, t)
+		if err != nil {
+			return end, err
+		}
+		conns = append(conns, c)
+		c.SetDeadline(time.Now().Add(answerTime))
+		if _, err := c.Write(t.head("GET", pathEndless, "")); err != nil {
+			return end, err
+		}
+		if _, err := c.answer(200); err != nil {
+			return end, err
+		}
+	}
+	return end, nil
 }
 
 // takeRefusals is how many POSTs fail before a workload that refuses streams and ends
@@ -175,22 +185,12 @@ func (b *bench) besideWorkloads(ctx context.Context, round int, measure string, 
 	defer p.stop()
 	addrs := strings.Fields(line)
 	upstreams := map[string]string{"http": addrs[0], "h2c": "h2c://" + addrs[0], "https": "https://" + addrs[1], schemeMoody: "h2c://" + addrs[2]}
-	installations := map[string]*installation{nameOurs: b.in}
-	if b.before != nil {
-		installations[nameBefore] = b.before
-	}
-	for name, in := range installations {
+	for name, in := range b.installations() {
 		for _, scheme := range schemes {
-			own := *in
-			label := fmt.Sprintf("%s-%s-%d", measure, scheme, round)
-			if own.host, own.key, err = in.addEnvironment(ctx, label); err != nil {
-				return err
-			}
-			w, err := own.startWarpgate(label, upstreams[scheme], false)
+			w, t, err := in.addWorkload(ctx, fmt.Sprintf("%s-%s-%d", measure, scheme, round), upstreams[scheme])
 			if err != nil {
 				return err
 			}
-			t := own.target(w)
 			if _, err = awaitServed(ctx, t); err == nil {
 				err = take(ctx, name, scheme, t)
 			}

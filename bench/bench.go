@@ -99,7 +99,7 @@ func (b *bench) startReferences(ctx context.Context) error {
 	b.targets = append(b.targets,
 		target{name: nameDirect, host: referenceHost, addr: plain},
 		target{name: nameDirectTLS, host: referenceHost, addr: secured, secure: true})
-	if p, line, err = b.startHelper("goproxy", "-upstream", plain, "-cert", b.pair.cert, "-key", b.pair.key); err != nil {
+	if p, line, err = b.startHelper("goproxy", "-upstream", plain, "-cert", b.pair.cert, "-key", b.pair.key, "-collect", filepath.Join(b.dir, "goproxy.sock")); err != nil {
 		return err
 	}
 	b.targets = append(b.targets, target{name: nameGoProxy, host: referenceHost, addr: line, secure: true, h2: true, procs: []*process{p}})
@@ -187,6 +187,16 @@ func (b *bench) freshControl(ctx context.Context, name string, round int, more .
 	return startControl(ctx, dir, b.bin, more...)
 }
 
+// installations are ours and, if one is asked for, that of an earlier build, by the names
+// of their targets.
+func (b *bench) installations() map[string]*installation {
+	all := map[string]*installation{nameOurs: b.in}
+	if b.before != nil {
+		all[nameBefore] = b.before
+	}
+	return all
+}
+
 // buildPrograms finds or makes the programs.
 func (b *bench) buildPrograms(ctx context.Context) (programs, error) {
 	if b.o.binaries != "" {
@@ -232,6 +242,10 @@ func (b *bench) inTurn(ctx context.Context, round int, fits func(target) bool, t
 			chosen = append(chosen, t)
 		}
 	}
+	return inTurn(ctx, round, chosen, take)
+}
+
+func inTurn(ctx context.Context, round int, chosen []target, take func(target) error) error {
 	var errs error
 	for i := range chosen {
 		t := chosen[(i+round)%len(chosen)]

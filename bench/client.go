@@ -43,25 +43,49 @@ type conn struct {
 	t target
 }
 
-// dial connects and, unless the target is plain, makes a full handshake. X25519
-// alone is offered, so that all servers pay for the same key exchange.
+// dial connects and, unless the target is plain, makes a full handshake.
 func dial(ctx context.Context, t target) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	c, err := (&net.Dialer{LocalAddr: t.from}).DialContext(ctx, "tcp", t.addr)
+	var c net.Conn
+	var err error
+	if t.secure {
+		c, err = dialTLS(ctx, t, "http/1.1")
+	} else {
+		c, err = dialTCP(ctx, t)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if t.secure {
-		s := tls.Client(c, &tls.Config{ServerName: t.host, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"},
-			CurvePreferences: []tls.CurveID{tls.X25519}, DynamicRecordSizingDisabled: true})
-		if err := s.HandshakeContext(ctx); err != nil {
-			c.Close()
-			return nil, err
-		}
-		c = s
-	}
 	return &conn{Conn: c, r: bufio.NewReaderSize(c, 16<<10), t: t}, nil
+}
+
+func dialTCP(ctx context.Context, t target) (net.Conn, error) {
+	return (&net.Dialer{LocalAddr: t.from, Timeout: answerTime}).DialContext(ctx, "tcp", t.addr)
+}
+
+// dialTLS connects and makes a full handshake. X25519 alone is offered, so that all
+// servers pay for the same key exchange.
+func dialTLS(ctx context.Context, t target, protocol string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	raw, err := dialTCP(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(raw, clientTLS(t, protocol))
+	err = c.HandshakeContext(ctx)
+	if got := c.ConnectionState().NegotiatedProtocol; err == nil && protocol == protocolH2 && got != protocol {
+		err = fmt.Errorf("the server chose the protocol %q", got)
+	}
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func clientTLS(t target, protocol string) *tls.Config {
+	return &tls.Config{ServerName: t.host, InsecureSkipVerify: true, NextProtos: []string{protocol},
+		CurvePreferences: []tls.CurveID{tls.X25519}, DynamicRecordSizingDisabled: true}
 }
 
 // head is the text of a request head.
@@ -184,7 +208,7 @@ func runFetch(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer c.Close()
-	if _, err := c.Write(t.head("GET", pathBytes+"1000000000000", "")); err != nil {
+	if _, err := c.Write(t.head("GET", pathEndless, "")); err != nil {
 		return err
 	}
 	if _, err := c.answer(200); err != nil {
@@ -205,6 +229,9 @@ func runFetch(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 }
+
+// socketMessage is a masked text frame of RFC 6455 with five bytes; it comes back as it is.
+const socketMessage = "\x81\x85\x00\x00\x00\x00hello"
 
 // openSocket makes a WebSocket and exchanges one message.
 func openSocket(ctx context.Context, t target) (*conn, error) {
@@ -230,12 +257,10 @@ func (c *conn) greet(path, fields string) error {
 	if _, err := c.answer(101); err != nil {
 		return err
 	}
-	// A masked text frame of RFC 6455 with five bytes; it comes back as it is.
-	message := "\x81\x85\x00\x00\x00\x00hello"
-	if _, err := io.WriteString(c, message); err != nil {
+	if _, err := io.WriteString(c, socketMessage); err != nil {
 		return err
 	}
-	back := make([]byte, len(message))
+	back := make([]byte, len(socketMessage))
 	if _, err := io.ReadFull(c.r, back); err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Names of the targets that goals speak of.
 const (
@@ -118,28 +121,52 @@ func worse(measure, name, base, target, reference string) func(*results) float64
 	}
 }
 
-// goals, in the order of docs/performance.md.
-var goals = []goal{
-	{"CPU-s per 100,000 HTTP/1.1 requests", false, 8.4, "", ours("http1", figCPU)},
-	{"the same ÷ ReverseProxy, where the machine differs", false, 1.3, "", ratioTo("http1", figCPU, nameGoProxy)},
-	{"CPU-s per 100,000 HTTP/2 requests", false, 11, "", ours("http2", figCPU)},
-	{"the same ÷ ReverseProxy, where the machine differs", false, 1.2, "", ratioTo("http2", figCPU, nameGoProxy)},
+// goals are what is to be reached.
+var goals = slices.Concat(goalsOfPrograms, goalsOfFloods())
+
+// goalsOfFloods are those of each kind of flood.
+func goalsOfFloods() (all []goal) {
+	for _, f := range floods {
+		beside := besideFlood + f.name
+		all = append(all,
+			goal{"p99 of small requests " + beside + " ÷ alone", false, 2, "", within("floods", beside+p99Suffix, figAlone+p99Suffix, nameOurs)},
+			goal{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("floods", beside+p99Suffix, figAlone+p99Suffix, nameOurs, nameGoProxy)},
+			goal{"GOAWAY to it", false, 1000, " ms", ours("floods", beside+endSuffix)})
+	}
+	return all
+}
+
+// goalsOfPrograms are all others, in the order of docs/performance.md.
+var goalsOfPrograms = []goal{
 	{"HTTP/1.1 requests/s ÷ ReverseProxy", true, 1, "", ratioTo("http1", figRate, nameGoProxy)},
-	{"HTTP/1.1 requests/s ÷ nginx", true, 0.5, "", ratioTo("http1", figRate, nameNginx)},
-	{"HTTP/2 requests/s ÷ ReverseProxy", true, 1, "", ratioTo("http2", figRate, nameGoProxy)},
+	{"HTTP/1.1 requests/s ÷ nginx", true, 0.65, "", ratioTo("http1", figRate, nameNginx)},
+	{"CPU of HTTP/1.1 requests ÷ ReverseProxy", false, 0.85, "", ratioTo("http1", figCPU, nameGoProxy)},
+	{"HTTP/2 requests/s ÷ ReverseProxy", true, 1.25, "", ratioTo("http2", figRate, nameGoProxy)},
+	{"CPU of HTTP/2 requests ÷ ReverseProxy", false, 0.85, "", ratioTo("http2", figCPU, nameGoProxy)},
+	{"the same ÷ our own of HTTP/1.1", false, 1.35, "", within("http2", figCPU, figCPU1, nameOurs)},
+	{"calls of gRPC/s ÷ ReverseProxy over h2c", true, 1.2, "", ratioTo("grpc", figCalls, nameGoProxy)},
 	{"download, one stream ÷ nginx", true, 0.65, "", ratioTo("bulk", figDown1, nameNginx)},
 	{"download, eight streams ÷ nginx", true, 0.6, "", ratioTo("bulk", figDown8, nameNginx)},
 	{"CPU-s per GiB down", false, 3.0, "", ours("bulk", figDown1+cpuSuffix)},
 	{"upload, one stream ÷ nginx", true, 0.95, "", ratioTo("bulk", figUp1, nameNginx)},
 	{"upload, eight streams ÷ nginx", true, 0.8, "", ratioTo("bulk", figUp8, nameNginx)},
 	{"CPU-s per GiB up", false, 3.2, "", ours("bulk", figUp1+cpuSuffix)},
+	{"download over HTTP/2, one stream ÷ nginx", true, 0.7, "", ratioTo("bulk-h2", figDown1, nameNginx)},
+	{"download over HTTP/2, eight streams of one connection ÷ nginx", true, 0.7, "", ratioTo("bulk-h2", figDown8, nameNginx)},
+	{"upload over HTTP/2, one stream ÷ nginx", true, 0.7, "", ratioTo("bulk-h2", figUp1, nameNginx)},
+	{"upload over HTTP/2, eight streams of one connection ÷ nginx", true, 0.7, "", ratioTo("bulk-h2", figUp8, nameNginx)},
 	{"median added at one connection over the workload", false, 250, " µs", added("latency", figP50us, nameDirect)},
 	{"new TLS connections/s ÷ nginx", true, 0.95, "", ratioTo("connections", figRate, nameNginx)},
-	{"p99 of small requests beside one slow and one fast download", false, 10, " ms", ours("line", figSlowFast+p99Suffix)},
-	{"the same ÷ ReverseProxy, if that is missed", false, 2, "", ratioTo("line", figSlowFast+p99Suffix, nameGoProxy)},
-	{"the fast download ÷ nginx", true, 0.6, "", ratioTo("line", figSlowFast+rateSuffix, nameNginx)},
+	{"p99 of small requests beside a slow and a fast download ÷ ReverseProxy", false, 1.1, "", ratioTo("line", figSlowFast+p99Suffix, nameGoProxy)},
+	{"the fast download ÷ nginx", true, 0.75, "", ratioTo("line", figSlowFast+rateSuffix, nameNginx)},
+	{"p99 of small requests beside both on one connection of HTTP/2 ÷ ReverseProxy", false, 1.1, "", ratioTo("line-h2", figSlowFast+p99Suffix, nameGoProxy)},
+	{"the fast download there ÷ nginx", true, 0.75, "", ratioTo("line-h2", figSlowFast+rateSuffix, nameNginx)},
 	{"per idle Warpgate at the edge", false, 64, " KiB", ours("idle", figPerWarpgate)},
 	{"per idle WebSocket at edge + Warpgate", false, 100, " KiB", ours("idle", figPerSocket)},
+	{"per idle connection of HTTP/2 at the edge", false, 24, " KiB", ours("idle-h2", figPerConnection)},
+	{"per idle WebSocket over HTTP/2 at edge + Warpgate", false, 40, " KiB", ours("idle-h2", figPerSocket)},
+	{"a slow reader of an h2c workload, at the edge", false, 64, " KiB", ours("readers-h2", figReader(readerHTTP2, "h2c")+partEdge)},
+	{"the same at the Warpgate", false, 64, " KiB", ours("readers-h2", figReader(readerHTTP2, "h2c")+partWarpgate)},
 	{"good again after the edge was killed and listens", false, 300, " ms", ours("recovery", figEdgeBack)},
 	{"good again after the Warpgate was killed and is started", false, 50, " ms", ours("recovery", figWarpgateBack)},
 	{"size of warpgate, stripped", false, 15, " MB", ours("start", figSize)},

@@ -25,6 +25,19 @@ type memory struct{ edge, warpgate, edgeUsed, warpgateUsed float64 }
 // takeIdle starts an installation of its own with programs that collect their
 // garbage when asked to, and adds idle Warpgates and idle WebSockets.
 func takeIdle(ctx context.Context, b *bench, round int) error {
+	for _, kind := range []struct {
+		name string
+		take func(ctx context.Context, b *bench, round int, i *observed) error
+	}{{"warpgates", takeIdleWarpgates}, {"sockets", takeIdleSockets}} {
+		if err := b.observe(ctx, fmt.Sprintf("idle-%s-%d", kind.name, round), func(i *observed) error { return kind.take(ctx, b, round, i) }); err != nil {
+			return fmt.Errorf("idle %s: %w", kind.name, err)
+		}
+	}
+	return nil
+}
+
+// observe starts an installation of that name for take.
+func (b *bench) observe(ctx context.Context, name string, take func(i *observed) error) error {
 	if !b.have() {
 		return errNotOurs
 	}
@@ -32,25 +45,16 @@ func takeIdle(ctx context.Context, b *bench, round int) error {
 	if err != nil {
 		return err
 	}
-	for _, kind := range []struct {
-		name string
-		take func(ctx context.Context, b *bench, round int, i *observed) error
-	}{{"warpgates", takeIdleWarpgates}, {"sockets", takeIdleSockets}} {
-		dir := filepath.Join(b.dir, fmt.Sprintf("idle-%s-%d", kind.name, round))
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return err
-		}
-		i := &observed{}
-		err := i.start(ctx, b, dir, bin)
-		if err == nil {
-			err = kind.take(ctx, b, round, i)
-		}
-		i.stop()
-		if err != nil {
-			return fmt.Errorf("idle %s: %w", kind.name, err)
-		}
+	dir := filepath.Join(b.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
 	}
-	return nil
+	i := &observed{}
+	defer i.stop()
+	if err := i.start(ctx, b, dir, bin); err != nil {
+		return err
+	}
+	return take(i)
 }
 
 // measure reads the memory after a load and some rest.
@@ -58,18 +62,22 @@ func (i *observed) measure(ctx context.Context, dir string) (m memory, err error
 	if _, err := wrk(ctx, dir, i.t, 2*time.Second); err != nil {
 		return m, err
 	}
+	return i.rested(ctx)
+}
+
+// rested reads the memory after some rest.
+func (i *observed) rested(ctx context.Context) (m memory, err error) {
 	if err := pauseFor(ctx, restTime); err != nil {
 		return m, err
 	}
 	for _, r := range []struct {
 		p                   *process
-		socket              string
 		resident, collected *float64
-	}{{i.in.edge, "edge", &m.edge, &m.edgeUsed}, {i.warpgate, "warpgate", &m.warpgate, &m.warpgateUsed}} {
+	}{{i.in.edge, &m.edge, &m.edgeUsed}, {i.warpgate, &m.warpgate, &m.warpgateUsed}} {
 		if *r.resident, err = r.p.rss(); err != nil {
 			return m, err
 		}
-		if _, err := askProfiler(ctx, filepath.Join(i.in.dir, r.socket+".sock"), "/collect"); err != nil {
+		if _, err := askProfiler(ctx, filepath.Join(i.in.dir, r.p.name+".sock"), "/collect"); err != nil {
 			return m, err
 		}
 		if *r.collected, err = r.p.rss(); err != nil {

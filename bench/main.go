@@ -165,6 +165,8 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"loud":       runLoud,
 	"refuser":    runRefuser,
 	"h2workload": runH2Workload,
+	"calls":      runCallsWorkload,
+	"flood":      runFlood,
 }
 
 // measureAll starts everything, takes the measures, and prints them.

@@ -18,6 +18,7 @@ const (
 	figP50          = "p50 ms"
 	figP99          = "p99 ms"
 	figCPU          = "CPU-s per 100,000"
+	figCPU1         = "over HTTP/1.1: CPU-s per 100,000"
 	figP50us        = "p50 µs"
 	figP99us        = "p99 µs"
 	figDown1        = "down ×1 MB/s"
@@ -57,7 +58,11 @@ var measures = []measure{
 	{"bulk", "512 MiB down and up, over one connection and over eight", takeBulk},
 	{"connections", "New TLS connections, each a full handshake and one request", takeConnections},
 	{"line", "200 small requests a second: alone, beside two readers that stalled and a bulk download, and beside a slow and a fast download", takeLine},
+	{"bulk-h2", "512 MiB down and up over one connection of HTTP/2, as one stream and as eight", takeBulkH2},
+	{"grpc", "Unary calls of gRPC over 8 connections with 8 at a time each (grpc-go), through HTTP/2 to a server of h2c", takeGRPC},
+	{"line-h2", "200 small requests a second over one connection of HTTP/2: alone, beside two streams that stalled and a bulk download, and beside a slow and a fast download, all on that connection", takeLineH2},
 	{"idle", "Resident memory of idle Warpgates and WebSockets", takeIdle},
+	{"idle-h2", "Resident memory of idle connections of HTTP/2, and of idle WebSockets on them", takeIdleH2},
 	{"start", "From a fresh state to the first answer", takeStart},
 	{"recovery", "Requests good again after kill -9 and one second of absence", takeRecovery},
 	{"changes", "50 changes of routes a second, until the edge runs each", takeChanges},
@@ -65,6 +70,8 @@ var measures = []measure{
 	{"crowd", "200 small requests a second, alone and beside 5,000 connections that sent the beginning of a head and send a byte now and then", takeCrowd},
 	{"silent", "Small requests and calls, alone and beside 4,500 connections that say nothing, 1,000 of them new each second, where the process may open 4,096 files", takeSilent},
 	{"slowreaders", "Memory of edge and Warpgate per reader that takes nothing of a large response, by the workload's version of HTTP", takeSlowReaders},
+	{"readers-h2", "Memory of edge and Warpgate per reader that takes nothing, in use after a collection, by the reader's version of HTTP and the workload's", takeReadersH2},
+	{"floods", "200 small requests a second over HTTP/2, alone and beside another client's floods of frames", takeFloods},
 	{"refusals", "4,000 POSTs of 7 bytes to a workload of HTTP/2 that refuses streams and ends connections, and net/http's client beside", takeRefusals},
 	{"places", "200 small requests a second, alone and beside thousands of bodies of which one address sends a byte now and then", takePlaces},
 	{"tenants", "One tenant's calls of the API, alone and beside another tenant with a hundred times as many", takeTenants},
@@ -97,9 +104,23 @@ func takeHTTP1(ctx context.Context, b *bench, round int) error {
 	return b.inTurn(ctx, round, every, func(t target) error { return b.takeLoad(ctx, round, "http1", t, wrk) })
 }
 
-// takeHTTP2 drives HTTP/2 with h2load.
+// takeHTTP2 drives HTTP/2 with h2load. Ours are driven over HTTP/1.1 next, so that one
+// round has the CPU of both.
 func takeHTTP2(ctx context.Context, b *bench, round int) error {
-	return b.inTurn(ctx, round, overHTTP2, func(t target) error { return b.takeLoad(ctx, round, "http2", t, h2load) })
+	return b.inTurn(ctx, round, overHTTP2, func(t target) error {
+		if err := b.takeLoad(ctx, round, "http2", t, h2load); err != nil || t.name != nameOurs && t.name != nameBefore {
+			return err
+		}
+		before, err := t.usage()
+		if err != nil {
+			return err
+		}
+		l, err := wrk(ctx, b.dir, t, b.o.length)
+		if err != nil {
+			return err
+		}
+		return errors.Join(b.putCPU(round, "http2", figCPU1, t, before, l.requests/100_000), l.failed())
+	})
 }
 
 type generator func(ctx context.Context, dir string, t target, length time.Duration) (load, error)
@@ -168,24 +189,39 @@ func takeLatency(ctx context.Context, b *bench, round int) error {
 // bulkBytes are moved in each cell.
 const bulkBytes = 512 << 20
 
-// takeBulk moves bytes both ways.
+// cell is one direction and number of streams.
+type cell struct {
+	name string
+	move func(ctx context.Context, t target) (time.Duration, error)
+}
+
+// takeBulk moves bytes both ways over HTTP/1.1, each stream on a connection of its own.
 func takeBulk(ctx context.Context, b *bench, round int) error {
-	for _, cell := range []struct {
+	cells := make([]cell, 0, 4)
+	for _, c := range []struct {
 		name    string
 		streams int64
 		move    func(*conn, int64) error
 	}{{figDown1, 1, (*conn).download}, {figDown8, 8, (*conn).download}, {figUp1, 1, (*conn).upload}, {figUp8, 8, (*conn).upload}} {
-		err := b.inTurn(ctx, round, overTLS, func(t target) error {
+		cells = append(cells, cell{c.name, func(ctx context.Context, t target) (time.Duration, error) { return moveBulk(ctx, t, c.streams, c.move) }})
+	}
+	return b.takeCells(ctx, round, "bulk", overTLS, cells)
+}
+
+// takeCells moves bulkBytes in each cell, by each target in turn.
+func (b *bench) takeCells(ctx context.Context, round int, measure string, fits func(target) bool, cells []cell) error {
+	for _, cell := range cells {
+		err := b.inTurn(ctx, round, fits, func(t target) error {
 			before, err := t.usage()
 			if err != nil {
 				return err
 			}
-			took, err := moveBulk(ctx, t, cell.streams, cell.move)
+			took, err := cell.move(ctx, t)
 			if err != nil {
 				return fmt.Errorf("%s: %w", cell.name, err)
 			}
-			b.results.put(round, "bulk", t.name, cell.name, bulkBytes/1e6/took.Seconds())
-			return b.putCPU(round, "bulk", cell.name+cpuSuffix, t, before, bulkBytes/float64(1<<30))
+			b.results.put(round, measure, t.name, cell.name, bulkBytes/1e6/took.Seconds())
+			return b.putCPU(round, measure, cell.name+cpuSuffix, t, before, bulkBytes/float64(1<<30))
 		})
 		if err != nil {
 			return err
@@ -206,20 +242,19 @@ func moveBulk(ctx context.Context, t target, streams int64, move func(*conn, int
 		c.SetDeadline(time.Now().Add(cellTime))
 		conns[i] = c
 	}
+	return moveAll(int(streams), func(i int) error { return move(conns[i], bulkBytes/streams) })
+}
+
+// moveAll moves the shares of so many streams at once.
+func moveAll(streams int, move func(i int) error) (time.Duration, error) {
 	errs := make([]error, streams)
 	var wg sync.WaitGroup
 	begin := time.Now()
-	for i, c := range conns {
-		wg.Go(func() { errs[i] = move(c, bulkBytes/streams) })
+	for i := range errs {
+		wg.Go(func() { errs[i] = move(i) })
 	}
 	wg.Wait()
-	took := time.Since(begin)
-	for _, err := range errs {
-		if err != nil {
-			return 0, err
-		}
-	}
-	return took, nil
+	return time.Since(begin), errors.Join(errs...)
 }
 
 // connect makes a connection for each request.
@@ -269,37 +304,42 @@ const (
 
 // takeLine looks for what holds up small requests.
 func takeLine(ctx context.Context, b *bench, round int) error {
-	for _, s := range []struct {
-		name          string
-		stalled, slow int
-		bulk          bool
-	}{{figAlone, 0, 0, false}, {figStalled, 2, 0, true}, {figSlowFast, 0, 1, true}} {
-		err := b.inTurn(ctx, round, overTLS, func(t target) error {
-			return b.takeScene(ctx, round, t, s.name, s.stalled, s.slow, s.bulk)
-		})
-		if err != nil {
-			return err
+	return b.takeScenes(ctx, round, overTLS, b.takeScene)
+}
+
+// scene is what small requests are beside.
+type scene struct {
+	name          string
+	stalled, slow int
+	bulk          bool
+}
+
+// takeScenes takes all scenes, each by all targets in turn.
+func (b *bench) takeScenes(ctx context.Context, round int, fits func(target) bool, take func(ctx context.Context, round int, t target, s scene) error) error {
+	for _, s := range []scene{{figAlone, 0, 0, false}, {figStalled, 2, 0, true}, {figSlowFast, 0, 1, true}} {
+		if err := b.inTurn(ctx, round, fits, func(t target) error { return take(ctx, round, t, s) }); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) takeScene(ctx context.Context, round int, t target, name string, stalled, slow int, bulk bool) error {
-	for i := range stalled + slow {
+func (b *bench) takeScene(ctx context.Context, round int, t target, s scene) error {
+	for i := range s.stalled + s.slow {
 		c, err := dial(ctx, t)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		if _, err := c.Write(t.head("GET", pathBytes+"1000000000000", "")); err != nil {
+		if _, err := c.Write(t.head("GET", pathEndless, "")); err != nil {
 			return err
 		}
-		if i >= stalled {
+		if i >= s.stalled {
 			go readSlowly(c)
 		}
 	}
 	var fetch *process
-	if bulk {
+	if s.bulk {
 		var err error
 		length := rampTime + b.o.length
 		fetch, err = start(b.dir, "fetch", true, nil, b.self, "fetch", "-addr", t.addr, "-host", t.host, "-secure="+strconv.FormatBool(t.secure), "-for", length.String())
@@ -319,14 +359,12 @@ func (b *bench) takeScene(ctx context.Context, round int, t target, name string,
 		if parseErr != nil {
 			return parseErr
 		}
-		defer b.results.put(round, "line", t.name, name+rateSuffix, rate/1e6)
+		defer b.results.put(round, "line", t.name, s.name+rateSuffix, rate/1e6)
 	}
 	if err != nil {
 		return err
 	}
-	slices.Sort(took)
-	b.results.put(round, "line", t.name, name+p50Suffix, percentile(took, 50))
-	b.results.put(round, "line", t.name, name+p99Suffix, percentile(took, 99))
+	putPercentiles(b, round, "line", t.name, s.name, took)
 	return nil
 }
 
@@ -342,22 +380,30 @@ func readSlowly(c *conn) {
 // smallRequests asks at a steady pace, however late answers are. It gives the milliseconds
 // from when each request was due.
 func smallRequests(ctx context.Context, t target, length time.Duration) ([]float64, error) {
+	asks := make([]func() error, smallClients)
+	head := t.head("GET", pathSmall, "")
+	for i := range asks {
+		c, err := dial(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		asks[i] = func() error { return c.get(head) }
+	}
+	return askSteadily(ctx, asks, length)
+}
+
+// askSteadily has clients ask in turn, each one question after the other.
+func askSteadily(ctx context.Context, asks []func() error, length time.Duration) ([]float64, error) {
 	due := make(chan time.Time, 1024)
 	var mu sync.Mutex
 	var took []float64
 	var failure error
 	var wg sync.WaitGroup
-	for range smallClients {
-		c, err := dial(ctx, t)
-		if err != nil {
-			close(due)
-			return nil, err
-		}
-		defer c.Close()
+	for _, ask := range asks {
 		wg.Go(func() {
-			head := t.head("GET", pathSmall, "")
 			for at := range due {
-				err := c.get(head)
+				err := ask()
 				mu.Lock()
 				if took = append(took, time.Since(at).Seconds()*1e3); err != nil {
 					failure = err

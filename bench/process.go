@@ -204,7 +204,27 @@ func children(pid int) []int {
 
 // rss is the resident memory in KiB.
 func (p *process) rss() (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pids[0]))
+	kib, err := rssOf(p.pids[0])
+	if err != nil {
+		return 0, fmt.Errorf("reading the memory of %s: %w", p.name, err)
+	}
+	return kib, nil
+}
+
+// rssOfAll is that of the process and its children together.
+func (p *process) rssOfAll() (sum float64, err error) {
+	for _, pid := range append(children(p.pids[0]), p.pids[0]) {
+		kib, err := rssOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += kib
+	}
+	return sum, nil
+}
+
+func rssOf(pid int) (float64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -213,7 +233,7 @@ func (p *process) rss() (float64, error) {
 			return strconv.ParseFloat(f[1], 64)
 		}
 	}
-	return 0, fmt.Errorf("no VmRSS of %s", p.name)
+	return 0, errors.New("no VmRSS")
 }
 
 // descriptors is how many files and connections the process has open, all of its kind

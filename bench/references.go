@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,8 @@ func parseWithPair(f *flag.FlagSet, args []string) (tls.Certificate, error) {
 func runGoProxy(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("goproxy", flag.ContinueOnError)
 	upstream := f.String("upstream", "", "")
+	h2c := f.Bool("h2c", false, "") // towards the upstream
+	collect := f.String("collect", "", "")
 	pair, err := parseWithPair(f, args)
 	if err != nil {
 		return err
@@ -51,12 +54,24 @@ func runGoProxy(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	to := &url.URL{Scheme: "http", Host: *upstream}
+	if *collect != "" {
+		collector, err := serveCollect(*collect)
+		if err != nil {
+			return err
+		}
+		defer collector.Close()
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}
+	if *h2c {
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetUnencryptedHTTP2(true)
+	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.SetXForwarded()
 		},
-		Transport:  &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true},
+		Transport:  transport,
 		BufferPool: &bufferPool{},
 		ErrorLog:   log.New(io.Discard, "", 0),
 	}
@@ -66,6 +81,17 @@ func runGoProxy(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintln(out, l.Addr())
 	<-ctx.Done()
 	return server.Close()
+}
+
+// serveCollect collects garbage when asked to, as the profiler of our programs does.
+func serveCollect(socket string) (*http.Server, error) {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() }), ReadHeaderTimeout: answerTime}
+	go server.Serve(l)
+	return server, nil
 }
 
 // bufferPool lends ReverseProxy its copy buffers of 32 KiB.

@@ -239,6 +239,17 @@ func (in *installation) startWarpgate(name, workload string, events bool, more .
 	return start(in.dir, name, events, profileSocket(in.dir, name), append(args, more...)...)
 }
 
+// addWorkload makes an environment of that name with a Warpgate for one workload.
+func (in *installation) addWorkload(ctx context.Context, name, workload string) (*process, target, error) {
+	own := *in
+	var err error
+	if own.host, own.key, err = in.addEnvironment(ctx, name); err != nil {
+		return nil, target{}, err
+	}
+	w, err := own.startWarpgate(name, workload, false)
+	return w, own.target(w), err
+}
+
 // awaitGood asks until requests come through, each on a new connection, and says
 // when the first of several in a row did.
 func awaitGood(ctx context.Context, t target) (time.Time, error) {

@@ -25,6 +25,8 @@ const (
 	pathSink  = "/sink"   // takes a body of any size
 	pathEcho  = "/echo"   // WebSocket handshake, then bytes come back as they are
 	pathSlow  = "/slow/"  // and the milliseconds until 1 KiB comes
+
+	pathEndless = pathBytes + "1000000000000" // more than anybody reads
 )
 
 const (
