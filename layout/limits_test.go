@@ -27,7 +27,7 @@ var boundedDirs = []string{".", "admission", "api", "daemon/asked", "daemon/insp
 	"edgesvc/identity", "edgesvc/identity/password", "edgesvc/mail", "edgesvc/control/snapshot", "edgesvc/control/state", "edgesvc/control/upkeep", "edgesvc/control/vault",
 	"edgesvc/edge", "edgesvc/edge/certificate", "edgesvc/edge/filter", "edgesvc/edge/front", "edgesvc/edge/hosted", "edgesvc/edge/identity", "edgesvc/edge/labels", "edgesvc/edge/logout", "edgesvc/edge/member", "edgesvc/edge/replica", "edgesvc/edge/report", "edgesvc/edge/session", "edgesvc/edge/web",
 	"cli/update", "cli/update/record", "cli/update/source", "cli/update/sshsig",
-	"gather", "grant", "cookie", "listening", "local", "logo", "manifest", "pipe", "policy", "preface", "relay", "strictjson", "trust", "trust/ledger", "trust/statedir", "tunnel"}
+	"gather", "grant", "h2", "cookie", "listening", "local", "logo", "manifest", "pipe", "policy", "preface", "relay", "strictjson", "trust", "trust/ledger", "trust/statedir", "tunnel"}
 
 // TestLimitsPage holds docs/limits.md against the code: a default is the value of
 // its constant, a test exists, and no bound is missing.

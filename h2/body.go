@@ -1,0 +1,216 @@
+package h2
+
+import (
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mezusphere/mezu/relay"
+)
+
+// chunk is a piece of a body.
+type chunk struct {
+	home *[]byte
+	off  int // up to where it was read
+	n    int // up to where it is filled
+}
+
+var framePool = sync.Pool{New: func() any { b := make([]byte, maxFrame); return &b }}
+
+func newChunk(n int) *chunk {
+	if n <= smallBuffer {
+		return &chunk{home: smallPool.Get().(*[]byte)}
+	}
+	return &chunk{home: framePool.Get().(*[]byte)}
+}
+
+func (k *chunk) room() []byte { return (*k.home)[k.n:] }
+
+func (k *chunk) free() {
+	if len(*k.home) == smallBuffer {
+		smallPool.Put(k.home)
+	} else {
+		framePool.Put(k.home)
+	}
+}
+
+// Limit bounds the body; zero is no bound.
+func (s *Stream) Limit(n int64) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.limit = n
+}
+
+// Next gives the next piece of the body. It is valid until the following call. The end is io.EOF.
+func (s *Stream) Next() ([]byte, error) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.giveBack()
+	for {
+		if s.shut {
+			return nil, ErrStopped
+		}
+		if s.expired {
+			return nil, os.ErrDeadlineExceeded
+		}
+		if p := s.piece(); p != nil {
+			if s.read += int64(len(p)); s.limit > 0 && s.read > s.limit {
+				return nil, relay.ErrOverrun
+			}
+			return p, nil
+		}
+		switch {
+		case s.recvEnd:
+			return nil, io.EOF
+		case s.err != nil:
+			return nil, s.err
+		}
+		c.flush(nil)
+		if s.at < len(s.in) || s.recvEnd || s.err != nil || s.shut || s.expired {
+			continue // while the lock was not held
+		}
+		within := s.readFor
+		c.mu.Unlock()
+		err := await(s.readable, within)
+		c.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// piece takes what has come, nil if nothing has. The lock is held.
+func (s *Stream) piece() []byte {
+	for ; s.at < len(s.in); s.at++ {
+		k := s.in[s.at]
+		if k.off == k.n {
+			continue
+		}
+		if s.pieces == 0 {
+			s.keep = s.recvEnd
+		}
+		p := (*k.home)[k.off:k.n]
+		k.off = k.n
+		s.lent = len(p)
+		s.pieces++
+		return p
+	}
+	return nil
+}
+
+// giveBack frees what was read, and has the peer send as much. The lock is held.
+func (s *Stream) giveBack() {
+	if s.keep || s.lent == 0 {
+		return
+	}
+	s.c.unread -= int64(s.lent)
+	s.held -= int64(s.lent)
+	s.c.credit(int64(s.lent))
+	s.credit(int64(s.lent))
+	s.lent = 0
+	n := 0
+	for n < len(s.in) && s.in[n].off == s.in[n].n {
+		s.in[n].free()
+		n++
+	}
+	kept := copy(s.in, s.in[n:])
+	clear(s.in[kept:])
+	s.in, s.at = s.in[:kept], 0
+}
+
+// credit gives n bytes of the stream's window back. The window grows if what is in it is read as
+// fast as the path brings it: then it is the window that holds the peer up. That is how QUIC's
+// implementations tune theirs. The lock is held.
+func (s *Stream) credit(n int64) {
+	if s.recvEnd || s.err != nil {
+		return
+	}
+	s.credits += n
+	if s.credits < s.recvMost/4 {
+		return
+	}
+	now := time.Now()
+	if s.recvMost < maxStreamWindow && now.Sub(s.credited) < max(2*s.c.rtt, hurry) {
+		s.credits += s.recvMost
+		s.recvMost *= 2
+	}
+	s.credited = now
+	s.recvWin += s.credits
+	s.c.queueControl(appendWindow(s.c.ready, s.id, s.credits))
+	s.credits = 0
+}
+
+// free gives the memory of the body back. The lock is held.
+func (s *Stream) free() {
+	for _, k := range s.in {
+		k.free()
+	}
+	clear(s.in)
+	s.in, s.at, s.lent = s.in[:0], 0, 0
+	s.c.unread -= s.held
+	s.c.credit(s.held)
+	s.held = 0
+}
+
+// Ready reports whether Next returns without waiting.
+func (s *Stream) Ready() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.recvEnd || s.err != nil || s.shut {
+		return true
+	}
+	for _, k := range s.in[s.at:] {
+		if k.off < k.n {
+			return true
+		}
+	}
+	return false
+}
+
+// Complete reports whether all of the body is here.
+func (s *Stream) Complete() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.recvEnd && s.err == nil
+}
+
+// Done reports whether the body was read to its end.
+func (s *Stream) Done() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.recvEnd && s.at == len(s.in) || s.recvEnd && s.at == len(s.in)-1 && s.in[s.at].off == s.in[s.at].n
+}
+
+// Bytes is how much of the body was read.
+func (s *Stream) Bytes() int64 {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.read
+}
+
+// Trailer is the trailer section, after the end of the body.
+func (s *Stream) Trailer() []relay.Field { return s.trailer }
+
+// Rewind makes the body begin anew, and reports whether it could: while all of it was here when
+// reading began, or no more than one piece was read.
+func (s *Stream) Rewind() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	switch {
+	case s.shut || s.limit > 0 && s.read > s.limit:
+		return false
+	case s.keep:
+		for _, k := range s.in {
+			k.off = 0
+		}
+		s.at = 0
+	case s.pieces > 1 || s.pieces == 1 && s.lent == 0:
+		return false
+	case s.pieces == 1:
+		s.in[s.at].off -= s.lent
+	}
+	s.read, s.pieces, s.lent = 0, 0, 0
+	return true
+}

@@ -1,0 +1,68 @@
+package h2
+
+import "time"
+
+// budget is what a peer may do at once, and how soon it may again.
+type budget struct {
+	burst float64
+	rate  float64 // a second
+}
+
+// Budgets of a connection. Whoever exceeds one gets GOAWAY ENHANCE_YOUR_CALM.
+var (
+	// resets are streams that were ended before their response was: by the peer, or because
+	// it broke the rules of a stream. Each has cost a request. Twice as many as may be open at
+	// once is what a browser cancels that leaves two pages.
+	resets = budget{2 * maxStreams, 20}
+	// refusals are streams beyond what may be open at once. Whoever has read the settings opens
+	// none; before that, a burst is usual.
+	refusals = budget{maxStreams, 5}
+	// controls are frames that ask for an answer or change nothing: PING, SETTINGS, PRIORITY,
+	// PRIORITY_UPDATE, empty ones, and those of unknown types. A client of gRPC measures its path
+	// by a PING for each DATA at most, so each frame that carries something earns one.
+	controls = budget{200, 10}
+	// updates are WINDOW_UPDATE frames. A client sends two for each DATA that it gets, one for
+	// the stream and one for the connection; four are allowed.
+	updates = budget{400, 20}
+)
+
+const (
+	// updatesEarned is how many WINDOW_UPDATE a DATA frame that is sent allows.
+	updatesEarned = 4
+	// settingsCost is how many controls one SETTINGS counts for: a client sends a few in all,
+	// and each may change every stream.
+	settingsCost = 8
+	// maxStuck is how many streams may wait for the first byte of their window, for stuckTime:
+	// each holds a response. A window that begins at zero is usual nowhere.
+	maxStuck  = 16
+	stuckTime = 500 * time.Millisecond
+	// maxBlock bounds a section of fields as it comes, compressed: twice what may be in it.
+	// More is no client that could be answered.
+	maxBlock = 64 << 10
+	// maxContinuations bounds the frames of one section: maxBlock fits in four.
+	maxContinuations = 16
+	// maxAnswers bounds what is to be written to a peer that takes nothing: answers to PING and
+	// SETTINGS, and resets.
+	maxAnswers = 64 << 10
+	// tableSize is the dynamic table of a peer's fields (RFC 7541, 4.2), HTTP/2's own default.
+	tableSize = 4 << 10
+)
+
+// account is what is left of a budget.
+type account struct {
+	spent float64
+	at    time.Time
+}
+
+// take spends some of a budget, and reports whether it was there.
+func (a *account) take(b budget, n float64, now time.Time) bool {
+	if a.spent > 0 {
+		a.spent = max(0, a.spent-now.Sub(a.at).Seconds()*b.rate)
+	}
+	a.at = now
+	a.spent += n
+	return a.spent <= b.burst
+}
+
+// earn gives some back.
+func (a *account) earn(n float64) { a.spent = max(0, a.spent-n) }

@@ -1,0 +1,363 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/mezusphere/mezu/relay"
+)
+
+// What the client asks of a server.
+const (
+	// MaxClientStreams is how many exchanges share a connection at most. If nobody reads any of
+	// them, their first windows fill the one of the connection, and no more. A server may allow
+	// fewer.
+	MaxClientStreams = maxConnWindow / minStreamWindow
+	// maxHeads is how many heads of one response wait to be read: as many interim ones as may
+	// come at once, and the final one.
+	maxHeads = relay.MaxInterim + 1
+)
+
+// ClientConfig is how a client treats its server.
+type ClientConfig struct {
+	// PingAfter is the silence with streams open after which the server is asked whether it is
+	// there, PingTimeout how long it may take to answer.
+	PingAfter, PingTimeout time.Duration
+	// Room is told, without waiting, when another exchange may be begun that could not before, or
+	// when the connection has ended; if nil, nobody is.
+	Room func()
+}
+
+// Client is one connection to a server. It is safe for concurrent use.
+type Client struct {
+	conn
+	cfg ClientConfig
+
+	// Guarded by the lock.
+	nextID   uint32
+	reserved int
+	most     uint32 // SETTINGS_MAX_CONCURRENT_STREAMS
+	away     bool   // GOAWAY came, or it takes no more requests
+}
+
+// client is what a stream has at the client.
+type client struct {
+	method string
+	awaits bool // the final head has not come
+	heads  []*answer
+	front  *answer // whose fields are in use
+	readBy time.Time
+	unsent bool // GOAWAY said that it was not served
+	gives  bool // its place was given back
+}
+
+// answer is a head of a response.
+type answer struct {
+	section relay.Section
+	head    relay.ResponseHead
+}
+
+// errAway is the end of a stream that the server did not begin with.
+var errAway = &ConnError{Code: NoError, Remote: true}
+
+// NewClient begins to speak HTTP/2 on a connection. Run has to be called.
+func NewClient(nc net.Conn, crew *Crew, cfg ClientConfig) *Client {
+	c := &Client{cfg: cfg, nextID: 1, most: MaxClientStreams}
+	c.init(nc, c, crew, timing{pingAfter: cfg.PingAfter, pingTimeout: cfg.PingTimeout})
+	c.ready = append(c.ready, preface...)
+	c.ready = appendSettings(c.ready, setting{settingPush, 0}, setting{settingWindow, minStreamWindow}, setting{settingHeadSize, relay.MaxHead})
+	c.ready = appendWindow(c.ready, 0, minConnWindow-defaultWindow)
+	c.recvWin = minConnWindow
+	return c
+}
+
+// Run reads from the server until the connection has ended, and closes it. It returns why it
+// ended.
+func (c *Client) Run() error {
+	c.mu.Lock()
+	c.flush(nil)
+	c.mu.Unlock()
+	err := c.conn.read()
+	c.farewell(err, 0)
+	c.nc.Close()
+	c.room()
+	return err
+}
+
+func (c *Client) room() {
+	if c.cfg.Room != nil {
+		c.cfg.Room()
+	}
+}
+
+// Reserve takes the place of an exchange, which Open uses, and reports whether there is one.
+func (c *Client) Reserve() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.wish != nil || c.away || c.reserved >= int(min(c.most, MaxClientStreams)) || c.nextID > maxWindow-2*MaxClientStreams {
+		return false
+	}
+	c.reserved++
+	return true
+}
+
+// Usable reports whether further exchanges may begin on the connection, now or later.
+func (c *Client) Usable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil && c.wish == nil && !c.away && c.nextID <= maxWindow-2*MaxClientStreams
+}
+
+// Busy is how many exchanges have a place.
+func (c *Client) Busy() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reserved
+}
+
+// Open begins an exchange for which Reserve has taken a place. Close gives it back.
+func (c *Client) Open(method string) *Stream {
+	s := &Stream{}
+	s.init(&c.conn, 0)
+	s.method, s.awaits = method, true
+	return s
+}
+
+// Leave has the connection end when no exchange is left.
+func (c *Client) Leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.away = true
+	c.leave()
+}
+
+func (c *Client) leave() {
+	if c.away && c.reserved == 0 && c.wish == nil {
+		c.wish = &ConnError{Code: NoError, Why: "no exchange is left"}
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// Kill ends the connection at once.
+func (c *Client) Kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail(ErrClosed)
+}
+
+// Close ends the exchange, whatever is left of it, and gives its memory and its place back.
+func (s *Stream) Close() {
+	c := s.c.end.(*Client)
+	c.mu.Lock()
+	s.pending = nil
+	s.free()
+	s.shut = true
+	if s.id != 0 && c.streams[s.id] == s {
+		c.reset(s, streamErr(Cancel, "it was given up"))
+	}
+	s.heads, s.front = nil, nil
+	given := s.gives
+	s.gives = true
+	if !given {
+		c.reserved--
+	}
+	c.flush(nil)
+	c.leave()
+	c.mu.Unlock()
+	if !given {
+		c.room()
+	}
+}
+
+// open gives a stream of the client its number, with its head. The lock is held.
+func (s *Stream) open() error {
+	if s.id != 0 {
+		return nil
+	}
+	c, ok := s.c.end.(*Client)
+	if !ok {
+		return nil
+	}
+	if c.away || c.err != nil || c.wish != nil {
+		s.unsent = true
+		s.fail(errAway)
+		return s.err
+	}
+	s.id = c.nextID
+	c.nextID += 2
+	s.sendWin = c.peerWin
+	c.streams[s.id] = s
+	return nil
+}
+
+// FixRead bounds all reads together, until ReadWithin.
+func (s *Stream) FixRead(d time.Duration) { s.readBy = time.Now().Add(d) }
+
+// Unprocessed reports whether it is certain that the server has not acted upon the request
+// (RFC 9113, 8.7).
+func (s *Stream) Unprocessed() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	var reset *StreamError
+	return s.unsent || s.id == 0 || errors.As(s.err, &reset) && reset.Remote && reset.Code == RefusedStream
+}
+
+// Touched reports whether something of an answer came.
+func (s *Stream) Touched() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.front != nil || len(s.heads) > 0
+}
+
+// ReadHead reads the next head of the response. What came before of it stays valid until then.
+func (s *Stream) ReadHead(h *relay.ResponseHead) error {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(s.heads) == 0 {
+		switch {
+		case s.err != nil:
+			return s.err
+		case s.recvEnd:
+			return io.ErrUnexpectedEOF
+		}
+		within := time.Duration(0)
+		if !s.readBy.IsZero() {
+			if within = time.Until(s.readBy); within <= 0 {
+				return os.ErrDeadlineExceeded
+			}
+		} else {
+			within = s.readFor
+		}
+		c.mu.Unlock()
+		err := await(s.readable, within)
+		c.mu.Lock()
+		if err != nil && len(s.heads) == 0 && s.err == nil {
+			return err
+		}
+	}
+	s.front = s.heads[0]
+	s.heads = s.heads[1:]
+	*h = s.front.head
+	return nil
+}
+
+func (c *Client) idle(id uint32) bool { return id >= c.nextID || id%2 == 0 }
+
+func (c *Client) setting(id uint16, value uint32) error {
+	switch {
+	case id == settingStreams:
+		c.most = value
+		if c.cfg.Room != nil {
+			go c.cfg.Room()
+		}
+	case id == settingPush && value != 0:
+		return connErr(ProtocolError, "a server enables push")
+	}
+	return nil
+}
+
+// resetCame: each stream was our own request, so that the server can't reset more than those.
+func (c *Client) resetCame() error { return nil }
+
+func (c *Client) goAway(last uint32, code Code) {
+	c.away = true
+	for id, s := range c.streams {
+		if id > last {
+			s.unsent = true
+			s.fail(&ConnError{Code: code, Remote: true})
+			c.forget(s, true)
+		}
+	}
+	c.leave()
+}
+
+func (c *Client) acked() {}
+
+func (c *Client) pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flush(nil)
+}
+
+func (c *Client) quiet(since, now time.Time) error {
+	c.mu.Lock()
+	open := len(c.streams)
+	c.mu.Unlock()
+	if open == 0 {
+		return nil
+	}
+	return c.keepAlive(since, now)
+}
+
+// headers begins a head of a response, or its trailers.
+func (c *Client) headers(h *heading, s *Stream) error {
+	switch {
+	case s == nil && c.idle(h.id):
+		return connErr(ProtocolError, "a response comes on a stream that was never opened")
+	case s == nil:
+		if _, reset := c.ended(h.id); !reset {
+			return connErr(StreamClosed, "HEADERS are on a stream that has ended")
+		}
+		h.sunk = true
+	case s.recvEnd:
+		h.fault = streamErr(StreamClosed, "HEADERS follow the end of their stream")
+	case s.awaits:
+		if len(s.heads) == maxHeads {
+			h.fault = streamErr(EnhanceYourCalm, "more interim responses come than are read")
+			break
+		}
+		a := &answer{}
+		h.s, h.to = s, &a.section
+		h.to.Reset(relay.SectionResponse)
+		h.answer = a
+	default:
+		if h.trailer = true; !h.end {
+			h.fault = streamErr(ProtocolError, "trailers do not end their stream")
+			break
+		}
+		s.tail = &relay.Section{}
+		h.s, h.to = s, s.tail
+		h.to.Reset(relay.SectionTrailer)
+	}
+	return nil
+}
+
+// section takes a head of a response or its trailers.
+func (c *Client) section(h *heading) error {
+	s := h.s
+	switch {
+	case h.sunk:
+		return nil
+	case s == nil || h.fault != nil:
+		return c.offend(h.id, h.fault)
+	case c.streams[h.id] != s:
+		return nil // it was given up meanwhile
+	case h.trailer:
+		if s.declared >= 0 && s.came != s.declared {
+			return c.offend(h.id, wrongLength())
+		}
+		trailer, err := h.to.Trailer()
+		if err != nil {
+			return c.offend(h.id, &StreamError{Code: ProtocolError, Why: err.Error(), Err: err})
+		}
+		s.trailer = trailer
+		s.endCame()
+		return nil
+	}
+	if err := h.to.Response(&h.answer.head, s.method, h.end); err != nil {
+		return c.offend(h.id, &StreamError{Code: ProtocolError, Why: err.Error(), Err: err})
+	}
+	if h.answer.head.Status >= 200 {
+		s.awaits, s.declared = false, h.to.Content()
+	}
+	s.heads = append(s.heads, h.answer)
+	signal(s.readable)
+	if h.end {
+		s.endCame()
+	}
+	return nil
+}

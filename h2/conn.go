@@ -1,0 +1,364 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/mezusphere/mezu/gather"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// end is what differs between the two ends of a connection.
+type end interface {
+	// headers decides what becomes of a section that begins to come on a stream, nil if there
+	// is no such stream. The lock is held. An error ends the connection.
+	headers(h *heading, s *Stream) error
+	// section takes a section that has come to its end. The lock is held.
+	section(h *heading) error
+	// idle reports whether a stream was never opened. The lock is held.
+	idle(id uint32) bool
+	// setting takes in a setting that only one end has. The lock is held.
+	setting(id uint16, value uint32) error
+	// resetCame counts a stream that the peer has reset before it had ended. The lock is held.
+	resetCame() error
+	// goAway takes in the peer's GOAWAY. The lock is held.
+	goAway(last uint32, code Code)
+	// acked is told of the answer to the PING that has begun to drain. The lock is held.
+	acked()
+	// pause is called before the reader waits for more.
+	pause()
+	// quiet decides what to do after nothing came for a while, since then; an error ends the
+	// connection.
+	quiet(since time.Time, now time.Time) error
+}
+
+// timing is how long a connection waits for its peer.
+type timing struct {
+	pingAfter   time.Duration // silence with streams open after which the peer is asked
+	pingTimeout time.Duration // how long it may take to answer
+	idle        time.Duration // silence without streams after which the connection ends; zero: never
+}
+
+// conn is what both ends of a connection share.
+type conn struct {
+	nc   net.Conn
+	out  *gather.Conn
+	crew *Crew
+	end  end
+	timing
+
+	// Of the reader alone.
+	in     input
+	dec    *hpack.Decoder
+	head   heading
+	readBy time.Time // the deadline in force
+	last   time.Time // when something came
+	begun  time.Time // when the head or frame under way began; zero: none is
+	pinged time.Time // when it was asked whether it is there; zero: it answered
+
+	mu      sync.Mutex // guards what follows, and the streams
+	done    *sync.Cond // of mu: something has ended
+	streams map[uint32]*Stream
+	recent  [32]closed // streams that have ended last, by id
+	working int        // jobs of the crew for this connection
+	err     error      // why it has ended
+	waiting bool       // for nothing but the end: the peer is being told why
+	wish    error      // why the reader is to end the connection
+
+	// Sending.
+	ready    []byte // frames that go out next
+	spare    []byte // the memory of those before
+	writing  bool   // somebody writes
+	bulk     [urgencies]queue
+	bulks    int       // streams in them
+	crowd    []*Stream // wait until there is room for a head in ready
+	sendWin  int64
+	peerWin  int64 // what streams begin with
+	peerMost int   // the largest payload that it takes
+
+	// Receiving.
+	recvWin  int64 // what it may send
+	recvMost int64 // what it may send without any of it being read
+	unread   int64 // came and was not read
+	credits  int64 // was read, and not told yet
+	credited time.Time
+	rtt      time.Duration // the least that was seen, zero: none
+	asked    time.Time     // when the SETTINGS or PING was sent that is not answered yet
+
+	resets, refusals, controls, updates account
+	stuck                               int
+	stuckTimer                          *time.Timer
+}
+
+// closed is a stream that has ended.
+type closed struct {
+	id    uint32
+	reset bool // by this end: what still comes is no fault of the peer
+}
+
+// heading is a section of fields under way.
+type heading struct {
+	id      uint32
+	s       *Stream // whose it is
+	to      *relay.Section
+	sunk    bool // nobody takes it; it is read for the sake of the table
+	trailer bool
+	end     bool
+	length  int64 // Content-Length, -1 if there is none
+	size    int
+	frames  int
+	fault   *StreamError // of the stream, whatever its fields say
+	answer  *answer      // that to is of, at the client
+}
+
+func (c *conn) init(nc net.Conn, e end, crew *Crew, t timing) {
+	c.nc, c.end, c.crew, c.timing = nc, e, crew, t
+	if c.out = gather.Of(nc); c.out == nil {
+		c.out = gather.New(nc)
+		c.nc = c.out
+	}
+	c.out.Gather()
+	c.done = sync.NewCond(&c.mu)
+	c.streams = map[uint32]*Stream{}
+	c.in.src = c.nc
+	c.dec = hpack.NewDecoder(tableSize, c.emit)
+	c.sendWin, c.peerWin, c.peerMost = defaultWindow, defaultWindow, maxFrame
+	c.recvWin, c.recvMost = defaultWindow, minConnWindow
+	c.last = time.Now()
+	c.asked = c.last
+}
+
+// emit takes one field.
+func (c *conn) emit(f hpack.HeaderField) {
+	h := &c.head
+	if h.to == nil {
+		return
+	}
+	if f.Name == "content-length" {
+		h.length = parseLength(f.Value)
+	}
+	h.to.Add(f.Name, f.Value)
+	if h.to.TooLarge() {
+		c.dec.SetEmitEnabled(false)
+	}
+}
+
+// maxLengthDigits keeps a length inside int64.
+const maxLengthDigits = 18
+
+// parseLength reads Content-Length, -1 if it is none: then the section is refused.
+func parseLength(v string) int64 {
+	if len(v) == 0 || len(v) > maxLengthDigits {
+		return -1
+	}
+	n := int64(0)
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' {
+			return -1
+		}
+		n = n*10 + int64(v[i]-'0')
+	}
+	return n
+}
+
+// keepAlive asks a silent peer whether it is there.
+func (c *conn) keepAlive(since, now time.Time) error {
+	switch {
+	case !c.pinged.IsZero():
+		if now.Sub(c.pinged) >= c.pingTimeout {
+			return ErrSilent
+		}
+	case now.Sub(since) >= c.pingAfter:
+		c.pinged = now
+		c.mu.Lock()
+		c.ready = appendPing(c.ready, 0, pingAlive)
+		c.flush(nil)
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// ErrSilent is the end of a connection whose peer does not answer.
+var ErrSilent = errors.New("the peer did not answer a PING")
+
+// What our PINGs carry.
+var (
+	pingAlive = [8]byte{'m', 'e', 'z', 'u', 'l', 'i', 'v', 'e'}
+	pingDrain = [8]byte{'m', 'e', 'z', 'u', 'e', 'n', 'd', 's'}
+)
+
+// read takes frames until the connection ends.
+func (c *conn) read() error {
+	for first := true; ; first = false {
+		b, err := c.need(frameHeader)
+		if err != nil {
+			return err
+		}
+		f := parseHeader(b)
+		switch {
+		case f.length > maxFrame:
+			return connErr(FrameSizeError, "a frame is larger than it may be")
+		case first && (f.kind != frameSettings || f.has(flagAck)):
+			return connErr(ProtocolError, "a connection begins with SETTINGS")
+		case c.head.id != 0 && (f.kind != frameContinuation || f.id != c.head.id):
+			return connErr(ProtocolError, "a section of fields is interrupted")
+		}
+		if f.kind == frameData {
+			c.begun = time.Time{} // its stream has bounds of its own
+		} else if c.begun.IsZero() {
+			c.begun = c.last
+		}
+		if err := c.take(f); err != nil {
+			return err
+		}
+		if c.head.id == 0 {
+			c.begun = time.Time{}
+		}
+	}
+}
+
+// take takes one frame.
+func (c *conn) take(f frame) error {
+	switch f.kind {
+	case frameData:
+		return c.onData(f)
+	case frameHeaders:
+		return c.onHeaders(f)
+	case frameContinuation:
+		return c.onContinuation(f)
+	case framePriority:
+		return c.onPriority(f)
+	case frameReset:
+		return c.onReset(f)
+	case frameSettings:
+		return c.onSettings(f)
+	case framePing:
+		return c.onPing(f)
+	case frameGoAway:
+		return c.onGoAway(f)
+	case frameWindow:
+		return c.onWindow(f)
+	case frameUpdate:
+		return c.onUpdate(f)
+	case framePush:
+		return connErr(ProtocolError, "nothing may be pushed here")
+	}
+	if err := c.control(1); err != nil {
+		return err
+	}
+	return c.skip(f.length)
+}
+
+// control counts a frame of control, or several.
+func (c *conn) control(n float64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.spend(&c.controls, controls, n, "frames that carry nothing")
+}
+
+// spend takes some of a budget. The lock is held.
+func (c *conn) spend(a *account, b budget, n float64, what string) error {
+	if a.take(b, n, c.last) {
+		return nil
+	}
+	return connErr(EnhanceYourCalm, "too many "+what)
+}
+
+// forget takes a stream out that has ended. The lock is held.
+func (c *conn) forget(s *Stream, reset bool) {
+	if c.streams[s.id] != s {
+		return
+	}
+	delete(c.streams, s.id)
+	c.recent[s.id/2%uint32(len(c.recent))] = closed{s.id, reset}
+	c.unqueue(s)
+	s.unstick()
+	if s.swallows != nil {
+		s.swallows.Stop()
+		s.swallows = nil
+	}
+	c.done.Broadcast()
+}
+
+// ended says what is known of a stream that is not open any more. The lock is held.
+func (c *conn) ended(id uint32) (known, reset bool) {
+	r := c.recent[id/2%uint32(len(c.recent))]
+	return r.id == id, r.reset && r.id == id
+}
+
+// fail ends the connection at once. The lock is held.
+func (c *conn) fail(err error) {
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	for _, s := range c.streams {
+		s.fail(err)
+	}
+	for _, s := range c.streams {
+		c.forget(s, false)
+	}
+	c.done.Broadcast()
+	c.nc.SetDeadline(time.Unix(1, 0)) // who reads or writes wakes up
+}
+
+// farewell ends the connection after the reader has ended with err: the peer is told why, if it
+// is to know. It returns when nothing is written any more, and nobody works for it.
+func (c *conn) farewell(err error, last uint32) {
+	var fault *ConnError
+	told := false
+	c.mu.Lock()
+	if errors.As(err, &fault) && !fault.Remote && c.err == nil {
+		c.ready = appendGoAway(c.ready, last, fault.Code, "")
+		told = c.sendGoAway()
+	}
+	c.fail(err)
+	for c.working > 0 || c.writing {
+		c.done.Wait()
+	}
+	c.mu.Unlock()
+	if told {
+		c.linger()
+	}
+	c.in.r = c.in.w
+	c.in.rest()
+}
+
+// sendGoAway writes what is ready, without waiting for long, and reports whether it went out. The
+// lock is held.
+func (c *conn) sendGoAway() bool {
+	for _, s := range c.streams {
+		s.fail(ErrClosed)
+		c.unqueue(s)
+	}
+	c.waiting = true
+	timer := time.AfterFunc(closeTimeout, func() { c.nc.SetWriteDeadline(time.Unix(1, 0)) })
+	defer timer.Stop()
+	c.flush(nil)
+	for c.writing {
+		c.done.Wait()
+	}
+	return len(c.ready) == 0 && c.err == nil
+}
+
+// linger closes the sending side and reads what still comes for a moment: a reset would destroy
+// what the peer was told.
+func (c *conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetDeadline(time.Now().Add(closeTimeout)) // TLS has left one behind that has passed
+	if c.out.Drain(closeTimeout) != nil {
+		return
+	}
+	io.CopyN(io.Discard, c.nc, lingerBytes)
+}
+
+// lingerBytes bounds what is still read.
+const lingerBytes = 1 << 20
