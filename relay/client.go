@@ -271,6 +271,9 @@ func (c *Client) Fail(f *preface.Failure) error {
 	return c.Writer.Flush()
 }
 
+// MaySwitch is true: the client, who made the key, judges by it.
+func (c *Client) MaySwitch(*ResponseHead) bool { return true }
+
 // Upgrade sends the 101 and carries bytes both ways.
 func (c *Client) Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error) {
 	c.Last = true

@@ -76,6 +76,8 @@ type Downstream interface {
 // upgrader is a Downstream that can become a stream of bytes. One that can't asks for
 // no upgrade.
 type upgrader interface {
+	// MaySwitch reports whether the upstream's 101 is an answer to what was asked for.
+	MaySwitch(h *ResponseHead) bool
 	// Upgrade sends the 101 and carries bytes both ways until the end. It returns
 	// what it carried to and from the workload.
 	Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error)
@@ -388,7 +390,7 @@ func (x *Exchange) cutCause(err error) mezu.Cause {
 func (x *Exchange) switchProtocols(d Downstream) error {
 	u, can := d.(upgrader)
 	s, streams := x.up.(interface{ stream() pipe.End })
-	if !can || !streams || !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade {
+	if !can || !streams || !x.req.maySwitch() || x.resp.Upgrade() != x.req.Upgrade || !u.MaySwitch(&x.resp) {
 		return BadResponse("the workload switched protocols without being asked", nil)
 	}
 	x.unwatch(d)

@@ -3,4 +3,4 @@ package testkit
 // OwnHTTP2 says that edges and Warpgates speak HTTP/2 by package h2. While net/http does, what real
 // parts ask for and it doesn't do is expected to fail: the tests that look at this constant say
 // what that is.
-const OwnHTTP2 = false
+const OwnHTTP2 = true

@@ -316,7 +316,6 @@ func (e *Edge) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(e.front.Run)
-	wg.Go(e.web.Run)
 	wg.Go(func() { e.sessions.Run(memberCtx) })
 	wg.Go(func() { e.logouts.Run(memberCtx) })
 	if e.admin != nil {

@@ -167,22 +167,6 @@ func (a *answer) appendHTTP1(dst []byte, hop relay.Hop, head bool) []byte {
 	return append(dst, a.body...)
 }
 
-// writeHTTP sends the answer through net/http.
-func (a *answer) writeHTTP(w http.ResponseWriter) error {
-	for _, h := range a.header {
-		w.Header().Add(h[0], h[1])
-	}
-	if a.status != http.StatusNoContent {
-		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
-	}
-	w.WriteHeader(a.status)
-	if len(a.body) == 0 {
-		return nil // to write nothing is an error where no body is allowed
-	}
-	_, err := w.Write(a.body)
-	return err
-}
-
 // reservedPath reports whether a path belongs to the edge on every host.
 func reservedPath(path string) bool {
 	return strings.HasPrefix(path, "/.mezu/") || path == "/.mezu"

@@ -1,71 +1,33 @@
 package web
 
 import (
-	"context"
 	"crypto/tls"
+	"errors"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/h2"
+	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
-// Limits of HTTP/2, as Envoy advises for an edge.
-const (
-	h2MaxStreams    = 100
-	h2StreamWindow  = 256 << 10 // a quarter MiB keeps a 50 ms link at 5 MB/s a stream
-	h2ConnWindow    = 1 << 20
-	h2MaxReadFrame  = 16 << 10
-	h2PingAfter     = 30 * time.Second
-	h2PingTimeout   = 15 * time.Second
-	h2WriteProgress = 60 * time.Second // a connection that takes nothing for this long is closed
-)
-
-// h2Server hands connections whose handshake has agreed on HTTP/2 to net/http's server.
+// h2Server serves the connections whose handshake has agreed on HTTP/2.
 type h2Server struct {
 	s    *Server
-	srv  *http.Server
-	feed *handedListener
+	srv  *h2.Server
 	pool sync.Pool
-	asks continueField
-	mu   sync.Mutex
-	open map[net.Conn]chan struct{} // each is closed when net/http has closed the connection
 }
 
 func newH2Server(server *Server) *h2Server {
-	s := &h2Server{s: server, feed: newHandedListener(server.cfg.Addr), open: map[net.Conn]chan struct{}{}}
+	s := &h2Server{s: server}
 	s.pool.New = s.newStream
-	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	s.srv = &http.Server{
-		Handler:        s,
-		Protocols:      protocols,
-		ConnContext:    s.connContext,
-		ConnState:      s.connState,
-		MaxHeaderBytes: MaxHead,
-		IdleTimeout:    idleTimeout,
-		// «OPTIONS *» is judged as any other request is.
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(server.cfg.Log.Handler(), slog.LevelDebug),
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          h2MaxStreams,
-			MaxReceiveBufferPerStream:     h2StreamWindow,
-			MaxReceiveBufferPerConnection: h2ConnWindow,
-			MaxReadFrameSize:              h2MaxReadFrame,
-			SendPingTimeout:               h2PingAfter,
-			PingTimeout:                   h2PingTimeout,
-			WriteByteTimeout:              h2WriteProgress,
-		},
-	}
+	s.srv = h2.NewServer(h2.ServerConfig{Serve: s.serve})
 	return s
 }
 
@@ -75,144 +37,79 @@ func (s *h2Server) newStream() any {
 	return c
 }
 
-func (s *h2Server) serve() { s.srv.Serve(s.feed) }
+// h2Visitor is what all streams of a connection know.
+type h2Visitor struct {
+	*visit
+	client netip.Addr
+}
 
 // handle serves one connection until it ends.
-func (s *h2Server) handle(conn *tls.Conn) {
+func (s *h2Server) handle(conn *tls.Conn, admitted *admission.Conn) {
 	s.s.cfg.Meter.Opened(HTTP2)
 	defer s.s.cfg.Meter.Closed(HTTP2)
-	closed := make(chan struct{})
-	s.mu.Lock()
-	s.open[conn] = closed
-	s.mu.Unlock()
-	select {
-	case s.feed.conns <- conn:
-		<-closed
-	case <-s.feed.ended:
-		s.mu.Lock()
-		delete(s.open, conn)
-		s.mu.Unlock()
-	}
+	s.srv.ServeConn(conn, admitted, &h2Visitor{s.s.visitTo(conn.ConnectionState().ServerName), clientAddr(conn.RemoteAddr())})
 }
-
-// connContext has all streams of a connection know what it is for.
-func (s *h2Server) connContext(ctx context.Context, conn net.Conn) context.Context {
-	return s.s.visitTo(conn.(*tls.Conn).ConnectionState().ServerName).with(ctx)
-}
-
-// connState notes for admission when requests begin and end, and has handle return when
-// net/http has closed the connection.
-func (s *h2Server) connState(conn net.Conn, state http.ConnState) {
-	admission.Track(conn, state)
-	if state != http.StateClosed {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if closed := s.open[conn]; closed != nil {
-		delete(s.open, conn)
-		close(closed)
-	}
-}
-
-func (s *h2Server) shutdown(ctx context.Context) { s.srv.Shutdown(ctx) }
-
-func (s *h2Server) close() { s.srv.Close() }
-
-// handedListener is a listener that accepts the connections that it is handed.
-type handedListener struct {
-	addr  net.Addr
-	conns chan net.Conn
-	once  sync.Once
-	ended chan struct{}
-}
-
-func newHandedListener(addr net.Addr) *handedListener {
-	return &handedListener{addr: addr, conns: make(chan net.Conn), ended: make(chan struct{})}
-}
-
-func (l *handedListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *handedListener) Close() error   { l.once.Do(func() { close(l.ended) }); return nil }
-func (l *handedListener) Addr() net.Addr { return l.addr }
 
 // http2 is one stream of HTTP/2: the client of one request.
 type http2 struct {
-	x    exchange
-	w    http.ResponseWriter
-	r    *http.Request
-	src  relay.StreamSource
-	text relay.Text // of its fields
-	held relay.Held // the body, if it is held before it is sent on
-	stop func() bool
-	told chan struct{} // closed when the watch has called gone
-	shut atomic.Bool   // the body can't be read any more
+	*h2.Stream
+	x     exchange
+	names relay.Names
+	block h2.Block
+	text  relay.Text
+	held  relay.Held // the body, if it is held before it is sent on
+	fault *h2.StreamError
 }
 
-// streamStack is how deep a stream's stack gets: a write of TLS is at its bottom.
-const streamStack = 4 << 10
-
-// deepen makes the goroutine's stack grow to what a stream needs, while there is little on
-// it to be moved. net/http starts a goroutine for each stream. When its stack grew with
-// all frames down to those of TLS on it, moving them was a tenth of the edge's work.
-//
-//go:noinline
-func deepen(at uint) byte {
-	var room [streamStack]byte
-	return room[at%streamStack]
-}
-
-// ServeHTTP serves one stream.
-func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	deepen(0)
+// serve serves one stream.
+func (s *h2Server) serve(stream *h2.Stream) {
 	c := s.pool.Get().(*http2)
-	c.w, c.r = w, r
-	c.shut.Store(false)
+	c.Stream, c.fault = stream, nil
 	err := c.serve()
 	c.held.Close()
-	c.src.Close()
-	c.w, c.r, c.x.visit = nil, nil, nil
+	if err != nil {
+		c.Cut() // the client must see that it was cut
+	}
+	c.Stream, c.x.visit = nil, nil
 	if !c.x.broken {
 		s.pool.Put(c)
-	}
-	if err != nil {
-		panic(http.ErrAbortHandler) // resets the stream: the client must see that it was cut
 	}
 }
 
 func (c *http2) serve() error {
-	x := &c.x
+	x, v := &c.x, c.Tag().(*h2Visitor)
 	x.started = time.Now()
-	x.visit = visitOf(c.r.Context())
-	x.Client = netip.Addr{}
-	if ap, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		x.Client = ap.Addr().Unmap()
-	}
+	x.visit, x.Client = v.visit, v.client
 	reply, err := x.serve(c)
-	if reply != nil {
-		return reply.writeHTTP(c.w)
+	switch {
+	case c.fault != nil:
+		c.Offend(c.fault)
+		return nil
+	case reply != nil:
+		return c.answer(reply)
 	}
 	return err
 }
 
+// read brings the request into its canonical form. One that is malformed is refused by resetting
+// its stream; the refusal is for those who are told of it.
 func (c *http2) read(req *relay.Request) error {
-	err := relay.CanonicalHTTP(c.r, req, &c.text)
-	if err == nil {
-		req.Expect = req.Framing != relay.NoBody && c.x.s.h2.asks.continues(c.r.Body)
+	err := c.Request(req, &c.names)
+	if errors.As(err, &c.fault) {
+		if refused(err) {
+			return err
+		}
+		return &mezu.Error{Code: mezu.CodeNotCanonical, Detail: c.fault.Why, Cause: err}
+	}
+	for i := range req.Fields {
+		if req.Fields[i].Is("priority") {
+			c.Prioritise(req.Fields[i].Value)
+		}
 	}
 	return err
 }
 
-func (c *http2) open(_ *policy.Route, limit int64) {
-	c.src.Reset(c.r.Body, func() http.Header { return c.r.Trailer }, limit)
-}
+func (c *http2) open(_ *policy.Route, limit int64) { c.Limit(limit) }
 
 // keep: the fields lie apart from the body.
 func (c *http2) keep() {}
@@ -222,117 +119,148 @@ func (c *http2) Source() relay.Source {
 	if c.held.Begun() {
 		return &c.held
 	}
-	return &c.src
+	return c.Stream
 }
 
-// UploadNow reports whether the body is held as a whole; else a stream can't say.
-func (c *http2) UploadNow() bool { return c.held.Complete() }
+// UploadNow reports whether the body is here as a whole.
+func (c *http2) UploadNow() bool {
+	if c.held.Begun() {
+		return c.held.Complete()
+	}
+	return c.Complete()
+}
 
 // Hold reads the body as far as it is to be held.
 func (c *http2) Hold(pace *relay.Pace, store relay.Store) error {
-	return c.held.Hold(&c.x.Request, &c.src, pace, store)
+	return c.held.Hold(&c.x.Request, c.Stream, pace, store)
 }
 
 // EndHold ends what Hold left reading the body.
 func (c *http2) EndHold() { c.held.EndHold(c) }
 
-// Watch notices the end of the stream: a reset, or the end of its connection.
-func (c *http2) Watch(gone func()) {
-	told := make(chan struct{})
-	c.told = told
-	c.stop = context.AfterFunc(c.r.Context(), func() { defer close(told); gone() })
-}
-
 // WatchesBeside is true: the end of a stream is noticed without reading its body.
 func (c *http2) WatchesBeside() bool { return true }
 
-// ReadWithin and WriteWithin do nothing: on a stream, the exchange itself watches how long
-// it waits.
-func (c *http2) ReadWithin(time.Duration)  {}
-func (c *http2) WriteWithin(time.Duration) {}
-
-// Cut resets the stream. That ends a write that waits for the client, too.
-func (c *http2) Cut() {
-	http.NewResponseController(c.w).SetWriteDeadline(time.Unix(1, 0))
-	c.StopUpload()
-}
-
-// Unwatch ends Watch.
-func (c *http2) Unwatch() {
-	if !c.stop() {
-		<-c.told
-	}
-}
+// Cut resets the stream, and so ends reads and writes that wait for the client.
+func (c *http2) Cut() { c.Reset(h2.InternalError) }
 
 // StopUpload ends a read of the body.
-func (c *http2) StopUpload() {
-	c.shut.Store(true)
-	c.r.Body.Close()
-}
+func (c *http2) StopUpload() { c.StopRead() }
 
-// Rewind makes the body begin anew, and reports whether it could: as long as all that was
-// read is held, or it is one piece at most.
+// Rewind makes the body begin anew, and reports whether it could.
 func (c *http2) Rewind() bool {
 	if c.held.Begun() {
-		return !c.shut.Load() && c.held.Rewind()
+		return c.held.Rewind()
 	}
-	return !c.shut.Load() && c.src.Rewind()
+	return c.Stream.Rewind()
 }
 
-// Interim sends a 1xx response. A 100 is left to net/http, which sends it when the body is
-// first read. The exchange doesn't read the body before the workload wants it.
+// Interim sends a 1xx response; nil stands for 100 Continue.
 func (c *http2) Interim(h *relay.ResponseHead) error {
-	if h == nil || h.Status == 100 {
-		return nil
+	c.block.Reset()
+	if h == nil {
+		c.block.Status(http.StatusContinue)
+	} else {
+		c.begin(h, h.Status, relay.Hop{})
 	}
-	h.EndToEnd(c.w.Header())
-	c.w.WriteHeader(h.Status)
-	clear(c.w.Header())
-	return nil
+	return c.SendBlock(&c.block, false, false)
 }
 
-// asSaid completes a head so that net/http adds nothing to it. A name without a value is
-// not sent, and keeps net/http from guessing one. A guessed Content-Type would make a page
-// of what somebody uploaded, although nosniff was meant to forbid that.
-func (c *http2) asSaid(header http.Header, length int64) {
-	if _, ok := header["Content-Type"]; !ok {
-		header["Content-Type"] = nil
-	}
-	header["Content-Length"] = nil
-	if length >= 0 {
-		header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
-	}
-	if _, ok := header["Date"]; !ok {
-		header["Date"] = []string{c.x.s.dates.now()}
-	}
+// begin puts a head together.
+func (c *http2) begin(h *relay.ResponseHead, status int, hop relay.Hop) {
+	c.block.Reset()
+	c.block.Status(status)
+	h.EachField(hop, &c.text, c.block.Field)
 }
 
-// Deliver sends a response.
+// hop is what the edge adds to a response: its date, where there is none, and the id.
+func (c *http2) hop() relay.Hop { return relay.Hop{RequestID: c.x.Request.ID, Date: c.x.s.dates.now()} }
+
+// Deliver sends a response. What is there of its body goes out with its head, and its end with
+// the last piece.
 func (c *http2) Deliver(h *relay.ResponseHead, body relay.Source, _ bool) error {
-	header := c.w.Header()
-	h.EndToEnd(header)
-	header[mezu.HeaderRequestID] = []string{c.x.Request.ID}
-	c.asSaid(header, h.DeclaredLength())
-	c.w.WriteHeader(h.Status)
-	for h.Framing != relay.NoBody {
-		if !body.Ready() {
-			if err := http.NewResponseController(c.w).Flush(); err != nil {
+	c.begin(h, h.Status, c.hop())
+	if h.Framing == relay.NoBody {
+		return c.SendBlock(&c.block, true, false)
+	}
+	var first []byte
+	unsent := body.Ready()
+	if unsent {
+		var err error
+		if first, err = body.Next(); err != nil && err != io.EOF {
+			return &relay.SourceError{Err: err, Unsent: true}
+		}
+	}
+	if err := c.SendBlock(&c.block, false, unsent); err != nil {
+		return err
+	}
+	left := int64(-1) // until the end says so
+	if h.Framing == relay.Length {
+		left = h.Length
+	}
+	for p := first; ; {
+		if len(p) > 0 {
+			left -= int64(len(p))
+			if left == 0 {
+				return c.Send(p, true, false)
+			}
+			if err := c.Send(p, false, body.Ready()); err != nil {
 				return err
 			}
 		}
-		p, err := body.Next()
+		var err error
+		p, err = body.Next()
 		if err == io.EOF {
-			break
+			return c.end(body.Trailer())
 		}
 		if err != nil {
 			return &relay.SourceError{Err: err}
 		}
-		if _, err := c.w.Write(p); err != nil {
-			return err
-		}
 	}
-	for _, f := range body.Trailer() {
-		header.Add(http.TrailerPrefix+string(f.Name), string(f.Value))
+}
+
+// end ends a body, with what follows it.
+func (c *http2) end(trailer []relay.Field) error {
+	if len(trailer) == 0 {
+		return c.Send(nil, true, false)
 	}
-	return nil
+	c.block.Reset()
+	for i := range trailer {
+		c.block.Field(trailer[i].Name, trailer[i].Value)
+	}
+	return c.SendBlock(&c.block, true, false)
+}
+
+// MaySwitch reports whether the workload has switched to the WebSocket that this request asked it
+// for: the client can't judge that, since it knows no key (RFC 8441, 5).
+func (c *http2) MaySwitch(h *relay.ResponseHead) bool { return relay.AcceptsKey(h, &c.x.Request) }
+
+// Upgrade sends the 200 that stands for a 101, and carries bytes both ways.
+func (c *http2) Upgrade(h *relay.ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error) {
+	c.begin(h, http.StatusOK, c.hop())
+	if err := c.SendBlock(&c.block, false, false); err != nil {
+		return 0, 0, relay.ClientFault(err)
+	}
+	return pipe.Run(pipe.End{Conn: c.Conn(), Lost: mezu.CauseClientGone}, up, idle)
+}
+
+// answer sends an answer of the edge's own.
+func (c *http2) answer(a *answer) error {
+	c.WriteWithin(answerTimeout)
+	c.block.Reset()
+	c.block.Status(a.status)
+	for _, h := range a.header {
+		c.block.Field([]byte(h[0]), []byte(h[1]))
+	}
+	if a.status != http.StatusNoContent {
+		c.block.Length(int64(len(a.body)))
+	}
+	c.block.FieldText("date", c.x.s.dates.now())
+	if len(a.body) == 0 || c.x.Request.Method == http.MethodHead {
+		return c.SendBlock(&c.block, true, false)
+	}
+	if err := c.SendBlock(&c.block, false, true); err != nil {
+		return err
+	}
+	return c.Send(a.body, true, false)
 }

@@ -101,7 +101,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Server serves connections of HTTP. Make it with New; Run serves those of HTTP/2.
+// Server serves connections of HTTP. Make it with New.
 type Server struct {
 	cfg   Config
 	h2    *h2Server
@@ -123,14 +123,11 @@ func New(cfg Config) *Server {
 // Protocols are the versions of HTTP by the names that handshakes have for them (ALPN).
 func Protocols() []string { return []string{"h2", "http/1.1", "http/1.0"} }
 
-// Run serves HTTP/2 until Drain or Close.
-func (s *Server) Run() { s.h2.serve() }
-
 // ServeConn serves one connection until it ends.
 func (s *Server) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
 		admitted.Entrust()
-		s.h2.handle(conn)
+		s.h2.handle(conn, admitted)
 	} else {
 		s.serveHTTP1(conn, admitted)
 	}
@@ -139,10 +136,10 @@ func (s *Server) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool)
 
 // Drain ends each connection of HTTP/2 when no request is under way on it, and returns
 // when all have ended or ctx has.
-func (s *Server) Drain(ctx context.Context) { s.h2.shutdown(ctx) }
+func (s *Server) Drain(ctx context.Context) { s.h2.srv.Drain(ctx) }
 
 // Close ends the connections of HTTP/2 at once. It may be called twice.
-func (s *Server) Close() { s.h2.close() }
+func (s *Server) Close() { s.h2.srv.Close() }
 
 // Waits says which requests are under way, until ctx ends (underway.Set).
 func (s *Server) Waits(ctx context.Context, say func(what, them string)) { s.under.Follow(ctx, say) }

@@ -51,7 +51,6 @@ func serveTo(t *testing.T, hosts Hosts, host string, sessions *session.Sessions)
 		Cut: t.Context(), Log: slog.New(slog.DiscardHandler),
 	})
 	var wg sync.WaitGroup
-	wg.Go(s.Run)
 	wg.Go(func() {
 		for {
 			c, err := admission.Listener{Listener: l, Table: table}.Accept()

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"sync/atomic"
 
 	"github.com/mezusphere/mezu"
@@ -55,14 +54,3 @@ func (v *visit) find() *policy.Site {
 	v.site.Store(s)
 	return s
 }
-
-// visitKey is the key of a connection's visit in the context of its streams.
-type visitKey struct{}
-
-// with is a context that carries the visit.
-func (v *visit) with(ctx context.Context) context.Context {
-	return context.WithValue(ctx, visitKey{}, v)
-}
-
-// visitOf is the visit that a context carries.
-func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
