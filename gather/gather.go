@@ -22,6 +22,12 @@ import (
 // many and reads nothing would otherwise fill the memory.
 const maxGathered = 1 << 20
 
+// Unsent is for LimitUnsent where small and urgent bytes come between large ones. At 100
+// Mbit/s they wait for 17 ms then, and 100 without a limit; at 1 Gbit/s for 3 ms and 20. The
+// large ones are as fast either way. Of 128 KiB it is 23 and 4 ms, and less than 64 KiB gains
+// nothing.
+const Unsent = 64 << 10
+
 var (
 	// ErrStalled says that the socket took nothing for as long as Drain was told.
 	ErrStalled = errors.New("the peer takes nothing")

@@ -289,9 +289,8 @@ func TestLimitUnsent(t *testing.T) {
 	}
 	c, _ := gathered(t)
 	unbounded := fill(t, c, &stream{}) - c.Pending()
-	const limit = 64 << 10
 	c, peer := gathered(t)
-	if !c.LimitUnsent(limit) {
+	if !c.LimitUnsent(Unsent) {
 		t.Fatal("refused")
 	}
 	var s stream
@@ -300,7 +299,7 @@ func TestLimitUnsent(t *testing.T) {
 	t.Logf("the socket takes %d KiB, and %d KiB unbounded", bounded>>10, unbounded>>10)
 	// Beyond the limit it takes what the peer has room for: 128 KiB, if nobody changed that.
 	if bounded > unbounded/2 {
-		t.Errorf("with a bound of %d it takes %d bytes, without one %d", limit, bounded, unbounded)
+		t.Errorf("with a bound of %d it takes %d bytes, without one %d", Unsent, bounded, unbounded)
 	}
 	gone := make(chan error, 1)
 	go func() { gone <- c.Drain(time.Minute) }()
@@ -308,7 +307,7 @@ func TestLimitUnsent(t *testing.T) {
 	if err := <-gone; err != nil {
 		t.Error(err)
 	}
-	if a, _ := net.Pipe(); New(a).LimitUnsent(limit) {
+	if a, _ := net.Pipe(); New(a).LimitUnsent(Unsent) {
 		t.Error("a pipe has no such bound")
 	}
 }
