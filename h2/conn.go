@@ -123,6 +123,7 @@ func (c *conn) init(nc net.Conn, e end, crew *Crew, t timing) {
 		c.nc = c.out
 	}
 	c.out.Gather()
+	c.out.LimitUnsent(gather.Unsent)
 	c.done = sync.NewCond(&c.mu)
 	c.streams = map[uint32]*Stream{}
 	c.in.src = c.nc
