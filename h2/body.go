@@ -55,10 +55,12 @@ func (s *Stream) Next() ([]byte, error) {
 		if s.expired {
 			return nil, os.ErrDeadlineExceeded
 		}
-		if p := s.piece(); p != nil {
-			if s.read += int64(len(p)); s.limit > 0 && s.read > s.limit {
-				return nil, relay.ErrOverrun
-			}
+		p := s.piece()
+		s.read += int64(len(p))
+		if s.limit > 0 && s.read > s.limit {
+			return nil, relay.ErrOverrun
+		}
+		if p != nil {
 			return p, nil
 		}
 		switch {

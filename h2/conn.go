@@ -64,7 +64,7 @@ type conn struct {
 	mu      sync.Mutex // guards what follows, and the streams
 	done    *sync.Cond // of mu: something has ended
 	streams map[uint32]*Stream
-	recent  [32]closed // streams that have ended last, by id
+	recent  [64]closed // streams that have ended last, by id
 	working int        // jobs of the crew for this connection
 	err     error      // why it has ended
 	waiting bool       // for nothing but the end: the peer is being told why
@@ -318,6 +318,9 @@ func (c *conn) farewell(err error, last uint32) {
 		c.ready = appendGoAway(c.ready, last, fault.Code, "")
 		told = c.sendGoAway()
 	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // or it would be taken for the end of a body
+	}
 	c.fail(err)
 	for c.working > 0 || c.writing {
 		c.done.Wait()
@@ -328,6 +331,10 @@ func (c *conn) farewell(err error, last uint32) {
 	}
 	c.in.r = c.in.w
 	c.in.rest()
+	c.mu.Lock()
+	c.ready = c.ready[:0]
+	c.rest()
+	c.mu.Unlock()
 }
 
 // sendGoAway writes what is ready, without waiting for long, and reports whether it went out. The

@@ -26,13 +26,9 @@ func (c *conn) onData(f frame) error {
 	var k *chunk
 	rest := length
 	if err == nil && !drop {
-		s.held += int64(length)
-		c.unread += int64(length)
-		if c.unread > c.recvMost/2 {
-			c.grow()
-			c.tell()
-		}
-		rest -= s.append(&c.in, length)
+		n := s.append(&c.in, length)
+		c.hold(s, n)
+		rest -= n
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -59,6 +55,17 @@ func (c *conn) onData(f frame) error {
 		return err
 	}
 	return c.came(f, k, rest)
+}
+
+// hold counts n bytes that a stream keeps until they are read. Where half of the connection's window
+// is full of such, it grows: streams that nobody reads are not to stop others. The lock is held.
+func (c *conn) hold(s *Stream, n int) {
+	s.held += int64(n)
+	c.unread += int64(n)
+	if c.unread > c.recvMost/2 {
+		c.grow()
+		c.tell()
+	}
 }
 
 // append copies what fits behind what has come already, and says how much. The lock is held.
@@ -131,14 +138,17 @@ func (c *conn) came(f frame, k *chunk, n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.streams[f.id]
-	if s == nil || s.swallow {
-		if k != nil {
-			k.free()
-			c.unread -= int64(n)
-			c.credit(int64(n))
+	switch {
+	case k == nil:
+	case s == nil || s.shut || s.swallow:
+		k.free()
+		c.credit(int64(n))
+		if s != nil {
+			s.credit(int64(n))
 		}
-	} else if k != nil {
+	default:
 		s.in = append(s.in, k)
+		c.hold(s, n)
 	}
 	if s == nil {
 		return nil

@@ -44,7 +44,7 @@ const (
 	expressSize = 16 << 10
 	// smallStream is how much a stream may send before it counts as bulk: streams that have sent
 	// less come first among equals.
-	smallStream = 64 << 10
+	smallStream = 32 << 10
 )
 
 // Times of a connection.

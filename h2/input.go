@@ -97,10 +97,13 @@ func (c *conn) more(p []byte) error {
 	in := &c.in
 	c.end.pause()
 	if p == nil {
-		if in.r == in.w && c.begun.IsZero() && c.asleep() {
+		if in.r == in.w && c.begun.IsZero() && c.sleep() {
 			in.rest()
 		} else if in.home == nil {
 			in.borrow()
+			c.mu.Lock()
+			c.borrow()
+			c.mu.Unlock()
 		}
 		if in.r == in.w {
 			in.r, in.w = 0, 0
@@ -177,6 +180,17 @@ func (c *conn) overdue(now time.Time) error {
 		return connErr(EnhanceYourCalm, "a head or a frame was begun and not ended in time")
 	}
 	return c.end.quiet(c.last, now)
+}
+
+// sleep gives memory back if nothing is under way, and reports whether it is so.
+func (c *conn) sleep() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.streams) > 0 || c.working > 0 {
+		return false
+	}
+	c.rest()
+	return true
 }
 
 // asleep reports whether nothing is under way.

@@ -125,7 +125,7 @@ func (s *Server) ServeConn(nc net.Conn, admission Admission, tag any) {
 	if err == nil {
 		err = c.conn.read()
 	}
-	c.farewell(err, c.highest)
+	c.farewell(err, c.served())
 	c.mu.Lock()
 	if c.timer != nil {
 		c.timer.Stop()
@@ -138,6 +138,16 @@ func (s *Server) ServeConn(nc net.Conn, admission Admission, tag any) {
 	delete(s.conns, c)
 	s.ended.Broadcast()
 	s.mu.Unlock()
+}
+
+// served is the highest stream that is served. It is for the reader.
+func (c *serverConn) served() uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining == gone {
+		return c.lastGood
+	}
+	return c.highest
 }
 
 // begin reads the client's preface.
@@ -277,12 +287,8 @@ func (c *serverConn) headers(h *heading, s *Stream) error {
 
 // open begins a stream.
 func (c *serverConn) open(h *heading) error {
-	if c.draining == gone {
-		h.sunk = true // the client knows that it was not served
-		return nil
-	}
 	c.highest = h.id
-	if len(c.streams) >= maxStreams {
+	if c.draining == gone || len(c.streams) >= maxStreams {
 		h.sunk = true
 		c.queueControl(appendReset(c.ready, h.id, RefusedStream))
 		c.recent[h.id/2%uint32(len(c.recent))] = closed{h.id, true}

@@ -1,6 +1,9 @@
 package h2
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // urgencies is how many there are (RFC 9218, 4.1); zero comes first.
 const (
@@ -221,20 +224,41 @@ const maxFavours = 8
 
 // keep keeps the memory of what was written for what comes next. The lock is held.
 func (c *conn) keep(b []byte) {
-	if c.spare == nil && cap(b) <= maxKeptReady {
+	switch {
+	case cap(b) > maxKeptReady:
+	case c.ready == nil:
+		c.ready = b[:0]
+	case c.spare == nil:
 		c.spare = b[:0]
-	}
-	if c.bulks == 0 && len(c.ready) == 0 && cap(c.spare) > minKeptReady {
-		c.spare = nil
 	}
 }
 
-// Memory for what is written next: a batch and the frame that exceeds it while something is
-// written, a few heads at rest.
-const (
-	maxKeptReady = batchSize + maxAnswers
-	minKeptReady = 1 << 10
-)
+// maxKeptReady is how much memory is kept for what is written next: a batch, and what may come on
+// top of it.
+const maxKeptReady = batchSize + maxAnswers
+
+// readyPool is where what is ready is put together.
+var readyPool = sync.Pool{New: func() any { b := make([]byte, 0, smallBuffer); return &b }}
+
+// borrow gets memory for what is written next, and rest gives it back: an idle connection has
+// none. The lock is held.
+func (c *conn) borrow() {
+	if c.ready == nil {
+		c.ready = *readyPool.Get().(*[]byte)
+	}
+}
+
+func (c *conn) rest() {
+	if c.writing || len(c.ready) > 0 {
+		return
+	}
+	for _, b := range []*[]byte{&c.ready, &c.spare} {
+		if kept := (*b)[:0]; cap(kept) == smallBuffer {
+			readyPool.Put(&kept)
+		}
+		*b = nil
+	}
+}
 
 // writer is a connection to whose socket a goroutine of the crew writes, which may wait.
 type writer conn

@@ -1,0 +1,366 @@
+package h2_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/mezusphere/mezu/h2"
+	"github.com/mezusphere/mezu/relay"
+)
+
+// patience bounds every wait of a test that has gone wrong.
+const patience = time.Minute
+
+// raw is a client that says what it likes.
+type raw struct {
+	t testing.TB
+	net.Conn
+	f     *http2.Framer
+	block bytes.Buffer
+	enc   *hpack.Encoder
+}
+
+// dialRaw connects to a server without TLS, which ends with the test.
+func dialRaw(t testing.TB, handle func(*h2.Stream), settings ...http2.Setting) (*raw, *h2.Server) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := h2.NewServer(h2.ServerConfig{Serve: handle})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		s.ServeConn(conn, nil, nil)
+	})
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() {
+		conn.Close()
+		s.Close()
+		wg.Wait()
+	})
+	c := &raw{t: t, Conn: conn, f: http2.NewFramer(conn, conn)}
+	c.enc = hpack.NewEncoder(&c.block)
+	io.WriteString(conn, http2.ClientPreface)
+	c.f.WriteSettings(settings...)
+	return c, s
+}
+
+// ask opens a stream.
+func (c *raw) ask(id uint32, end bool, fields ...string) {
+	c.block.Reset()
+	all := append([]string{":method", "POST", ":scheme", "https", ":authority", "example.com", ":path", "/"}, fields...)
+	for i := 0; i < len(all); i += 2 {
+		c.enc.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]})
+	}
+	if err := c.f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.block.Bytes(), EndStream: end, EndHeaders: true}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// until reads frames until one is what is waited for.
+func (c *raw) until(what string, is func(http2.Frame) bool) http2.Frame {
+	c.t.Helper()
+	for {
+		f, err := c.f.ReadFrame()
+		if err != nil {
+			c.t.Fatalf("waiting for %s: %v", what, err)
+		}
+		if is(f) {
+			return f
+		}
+		if s, ok := f.(*http2.SettingsFrame); ok && !s.IsAck() {
+			c.f.WriteSettingsAck()
+		}
+	}
+}
+
+func isReset(id uint32, code http2.ErrCode) func(http2.Frame) bool {
+	return func(f http2.Frame) bool {
+		r, ok := f.(*http2.RSTStreamFrame)
+		return ok && r.StreamID == id && r.ErrCode == code
+	}
+}
+
+// head sends a head alone.
+func head(s *h2.Stream, more bool) error {
+	var k h2.Block
+	k.Status(200)
+	return s.SendBlock(&k, false, more)
+}
+
+// A connection that is lost inside a body is not the end of the body.
+func TestServer_ALostConnectionEndsNoBody(t *testing.T) {
+	for name, lose := range map[string]func(*raw){
+		"closed":     func(c *raw) { c.Close() },
+		"half":       func(c *raw) { c.Conn.(*net.TCPConn).CloseWrite() },
+		"half frame": func(c *raw) { c.Write([]byte{0, 1, 0, 0, 0}); c.Conn.(*net.TCPConn).CloseWrite() },
+		"reset":      func(c *raw) { c.f.WriteRSTStream(1, http2.ErrCodeCancel) },
+		"malformed":  func(c *raw) { c.Write(bytes.Repeat([]byte{0xff}, 100)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun, ended := make(chan struct{}), make(chan error, 1)
+			c, _ := dialRaw(t, func(s *h2.Stream) {
+				if _, err := s.Next(); err != nil {
+					t.Error(err)
+				}
+				close(begun)
+				for {
+					if _, err := s.Next(); err != nil {
+						ended <- err
+						return
+					}
+				}
+			})
+			c.ask(1, false)
+			c.f.WriteData(1, false, []byte("the beginning"))
+			<-begun
+			lose(c)
+			select {
+			case err := <-ended:
+				if errors.Is(err, io.EOF) {
+					t.Error("the body ended as if it were whole")
+				}
+			case <-time.After(patience):
+				t.Error("the body did not end")
+			}
+		})
+	}
+}
+
+// Whoever reads fast gets larger windows, and who doesn't read gets none.
+func TestServer_WindowsGrow(t *testing.T) {
+	c, _ := dialRaw(t, func(s *h2.Stream) {
+		for {
+			if _, err := s.Next(); err != nil {
+				head(s, true)
+				s.Send(nil, true, false)
+				return
+			}
+		}
+	})
+	window, sent := int64(65535), int64(0)
+	conn := int64(65535)
+	granted := func(f http2.Frame) {
+		if w, ok := f.(*http2.WindowUpdateFrame); ok {
+			if w.StreamID == 0 {
+				conn += int64(w.Increment)
+			} else {
+				window += int64(w.Increment)
+			}
+		}
+	}
+	c.until("settings", func(f http2.Frame) bool {
+		granted(f)
+		if s, ok := f.(*http2.SettingsFrame); ok && !s.IsAck() {
+			v, _ := s.Value(http2.SettingInitialWindowSize)
+			window = int64(v)
+			c.f.WriteSettingsAck()
+			return true
+		}
+		return false
+	})
+	c.ask(1, false)
+	most := int64(0)
+	chunk := make([]byte, 16<<10)
+	for most < 1<<19 {
+		for window >= int64(len(chunk)) && conn >= int64(len(chunk)) {
+			if err := c.f.WriteData(1, false, chunk); err != nil {
+				t.Fatal(err)
+			}
+			window -= int64(len(chunk))
+			conn -= int64(len(chunk))
+			if sent += int64(len(chunk)); sent > 1<<30 {
+				t.Fatalf("after %d bytes the window was %d at most", sent, most)
+			}
+		}
+		c.until("a window", func(f http2.Frame) bool {
+			before := window
+			granted(f)
+			most = max(most, window)
+			return window > before
+		})
+	}
+	if most > 1<<20 {
+		t.Errorf("the window grew to %d", most)
+	}
+	c.f.WriteData(1, true, nil)
+	c.until("the answer", func(f http2.Frame) bool {
+		return f.Header().Flags.Has(http2.FlagDataEndStream) && f.Header().StreamID == 1
+	})
+}
+
+// A response may end before its request: it arrives whole, what still comes is dropped, and then the
+// stream is reset without an error.
+func TestServer_EarlyAnswer(t *testing.T) {
+	c, _ := dialRaw(t, func(s *h2.Stream) {
+		head(s, true)
+		s.Send([]byte("too large"), true, false)
+	})
+	c.ask(1, false)
+	c.until("the answer", func(f http2.Frame) bool {
+		d, ok := f.(*http2.DataFrame)
+		return ok && d.StreamEnded() && string(d.Data()) == "too large"
+	})
+	began := time.Now()
+	for range 4 {
+		c.f.WriteData(1, false, make([]byte, 10_000))
+	}
+	c.until("room for more", func(f http2.Frame) bool {
+		w, ok := f.(*http2.WindowUpdateFrame)
+		return ok && w.StreamID == 1
+	})
+	c.until("the reset", isReset(1, http2.ErrCodeNo))
+	if time.Since(began) < time.Second {
+		t.Error("the stream was reset at once")
+	}
+	c.ask(3, true)
+	c.until("another answer", func(f http2.Frame) bool { return f.Header().StreamID == 3 })
+}
+
+// A drain takes what the client has sent before it knew, tells it to go, and ends the connection
+// when the last answer has gone.
+func TestServer_Drain(t *testing.T) {
+	goOn := make(chan struct{})
+	c, s := dialRaw(t, func(s *h2.Stream) {
+		<-goOn
+		head(s, true)
+		s.Send(nil, true, false)
+	})
+	c.ask(1, true)
+	c.f.WritePing(false, [8]byte{1})
+	c.until("the answer to a PING", func(f http2.Frame) bool { return f.Header().Type == http2.FramePing })
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.Drain(t.Context())
+	}()
+	last := func(id uint32) func(http2.Frame) bool {
+		return func(f http2.Frame) bool {
+			g, ok := f.(*http2.GoAwayFrame)
+			return ok && g.LastStreamID == id && g.ErrCode == http2.ErrCodeNo
+		}
+	}
+	c.until("the first GOAWAY", last(1<<31-1))
+	c.ask(3, true)
+	ping := c.until("the PING", func(f http2.Frame) bool { return f.Header().Type == http2.FramePing }).(*http2.PingFrame)
+	c.f.WritePing(true, ping.Data)
+	c.until("the second GOAWAY", last(3))
+	c.ask(5, false)
+	c.f.WriteData(5, true, []byte("too late"))
+	c.until("its refusal", isReset(5, http2.ErrCodeRefusedStream))
+	close(goOn)
+	ended := 0
+	c.until("both answers", func(f http2.Frame) bool {
+		if f.Header().Type == http2.FrameData && f.Header().Flags.Has(http2.FlagDataEndStream) {
+			ended++
+		}
+		return ended == 2
+	})
+	if _, err := io.Copy(io.Discard, c.Conn); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+	select {
+	case <-drained:
+	case <-time.After(patience):
+		t.Error("Drain does not end")
+	}
+}
+
+// Streams that nobody reads stop none beside them.
+func TestServer_StalledStreamsStopNone(t *testing.T) {
+	leave := make(chan struct{})
+	c, _ := dialRaw(t, func(s *h2.Stream) {
+		var req relay.Request
+		var names relay.Names
+		if s.Request(&req, &names) != nil {
+			return
+		}
+		if req.Path.Path == "/stalled" {
+			<-leave
+			return
+		}
+		for {
+			if _, err := s.Next(); err != nil {
+				head(s, true)
+				s.Send(nil, true, false)
+				return
+			}
+		}
+	})
+	defer close(leave)
+	conn := int64(65535)
+	var mu sync.Mutex
+	answered := make(chan struct{})
+	is := func(f http2.Frame) bool {
+		if w, ok := f.(*http2.WindowUpdateFrame); ok && w.StreamID == 0 {
+			mu.Lock()
+			conn += int64(w.Increment)
+			mu.Unlock()
+		}
+		if f.Header().StreamID == 1001 {
+			close(answered)
+			return true
+		}
+		return false
+	}
+	go func() {
+		for f, err := c.f.ReadFrame(); err == nil && !is(f); f, err = c.f.ReadFrame() {
+		}
+	}()
+	room := func(n int64) {
+		for deadline := time.Now().Add(patience); ; {
+			mu.Lock()
+			if conn >= n {
+				conn -= n
+				mu.Unlock()
+				return
+			}
+			mu.Unlock()
+			if time.Now().After(deadline) {
+				t.Fatal("the connection has no room")
+			}
+		}
+	}
+	part := make([]byte, 16<<10)
+	for i := range uint32(50) {
+		c.block.Reset()
+		for _, f := range [][2]string{{":method", "POST"}, {":scheme", "https"}, {":authority", "example.com"}, {":path", "/stalled"}} {
+			c.enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+		}
+		c.f.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: c.block.Bytes(), EndHeaders: true})
+		for range 4 { // all that its window takes
+			room(int64(len(part)))
+			if err := c.f.WriteData(2*i+1, false, part); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.ask(1001, false)
+	room(int64(len(part)))
+	c.f.WriteData(1001, true, part)
+	select {
+	case <-answered:
+	case <-time.After(patience):
+		t.Error("a stream waits for others that are stalled")
+	}
+}
