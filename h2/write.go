@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -190,6 +191,14 @@ func (c *conn) spent(s *Stream, n int) {
 func (c *conn) flush(own *Stream) {
 	if c.writing {
 		return
+	}
+	if own != nil && c.bulks == 0 && c.working > 1 && c.moves() {
+		// Others that are about to send go along: that costs less than a system call of their own.
+		c.writing = true
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+		c.writing = false
 	}
 	for batches := 1; c.moves(); batches++ {
 		c.writing = true
