@@ -21,10 +21,11 @@ import (
 
 // Parts of the names of figures about floods.
 const (
-	besideFlood = "beside "
-	endSuffix   = ": ms until GOAWAY or the end"
-	calmSuffix  = ": GOAWAY ENHANCE_YOUR_CALM, of 1"
-	peakSuffix  = ": MiB more at the peak"
+	beforeFlood, besideFlood = "before ", "beside "
+
+	endSuffix  = ": ms until GOAWAY or the end"
+	calmSuffix = ": GOAWAY ENHANCE_YOUR_CALM, of 1"
+	peakSuffix = ": MiB more at the peak"
 )
 
 const (
@@ -116,7 +117,7 @@ var floods = []floodKind{
 }
 
 // takeFloods is what small requests of another client, on another connection from another
-// address, take beside each flood.
+// address, take right before each flood and beside it.
 func takeFloods(ctx context.Context, b *bench, round int) error {
 	return b.inTurn(ctx, round, func(t target) bool { return t.h2 && len(t.procs) > 0 }, func(t target) error {
 		c, err := dialH2(ctx, t)
@@ -124,12 +125,7 @@ func takeFloods(ctx context.Context, b *bench, round int) error {
 			return err
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(time.Duration(len(floods)+1) * (b.o.length + answerTime)))
-		alone, err := smallRequestsH2(ctx, c, b.o.length)
-		if err != nil {
-			return err
-		}
-		putPercentiles(b, round, "floods", t.name, figAlone, alone)
+		c.SetDeadline(time.Now().Add(time.Duration(len(floods)) * (2*b.o.length + answerTime)))
 		for _, f := range floods {
 			if err := b.takeFlood(ctx, round, t, c, f.name); err != nil {
 				return fmt.Errorf("%s%s: %w", besideFlood, f.name, err)
@@ -140,6 +136,11 @@ func takeFloods(ctx context.Context, b *bench, round int) error {
 }
 
 func (b *bench) takeFlood(ctx context.Context, round int, t target, c *h2conn, name string) error {
+	alone, err := smallRequestsH2(ctx, c, b.o.length)
+	if err != nil {
+		return err
+	}
+	putPercentiles(b, round, "floods", t.name, beforeFlood+name, alone)
 	front := t.procs[0]
 	before, err := front.rss()
 	if err == nil {

@@ -127,10 +127,10 @@ var goals = slices.Concat(goalsOfPrograms, goalsOfFloods())
 // goalsOfFloods are those of each kind of flood.
 func goalsOfFloods() (all []goal) {
 	for _, f := range floods {
-		beside := besideFlood + f.name
+		before, beside := beforeFlood+f.name+p99Suffix, besideFlood+f.name
 		all = append(all,
-			goal{"p99 of small requests " + beside + " ÷ alone", false, 2, "", within("floods", beside+p99Suffix, figAlone+p99Suffix, nameOurs)},
-			goal{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("floods", beside+p99Suffix, figAlone+p99Suffix, nameOurs, nameGoProxy)},
+			goal{"p99 of small requests " + beside + " ÷ alone", false, 2, "", within("floods", beside+p99Suffix, before, nameOurs)},
+			goal{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("floods", beside+p99Suffix, before, nameOurs, nameGoProxy)},
 			goal{"GOAWAY to it", false, 1000, " ms", ours("floods", beside+endSuffix)})
 	}
 	return all

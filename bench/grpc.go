@@ -60,20 +60,10 @@ func takeGRPC(ctx context.Context, b *bench, round int) error {
 }
 
 func (b *bench) takeCalls(ctx context.Context, round int, t target) error {
-	config := clientTLS(t, protocolH2)
-	config.ServerName = "" // of the authority
-	conns := make([]*grpc.ClientConn, callConnections)
-	for i := range conns {
-		c, err := grpc.NewClient("passthrough:///"+t.addr, grpc.WithTransportCredentials(credentials.NewTLS(config)),
-			grpc.WithAuthority(t.authority()), grpc.WithNoProxy())
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		if err := awaitCall(ctx, c); err != nil {
-			return err
-		}
-		conns[i] = c
+	conns, err := dialCalls(ctx, t)
+	defer conns.close()
+	if err != nil {
+		return err
 	}
 	before, err := t.usage()
 	if err != nil {
@@ -87,6 +77,46 @@ func (b *bench) takeCalls(ctx context.Context, round int, t target) error {
 	b.results.put(round, "grpc", t.name, figP50, percentile(took, 50))
 	b.results.put(round, "grpc", t.name, figP99, percentile(took, 99))
 	return b.putCPU(round, "grpc", figCPU, t, before, float64(len(took))/100_000)
+}
+
+// keepCalling is calls as a load of some length.
+func keepCalling(ctx context.Context, _ string, t target, length time.Duration) (load, error) {
+	conns, err := dialCalls(ctx, t)
+	defer conns.close()
+	if err != nil {
+		return load{}, err
+	}
+	_, _, err = callAtOnce(ctx, conns, length)
+	return load{}, err
+}
+
+// callers are connections of gRPC.
+type callers []*grpc.ClientConn
+
+func (c callers) close() {
+	for _, conn := range c {
+		conn.Close()
+	}
+}
+
+// dialCalls makes connections with a good call each. They are to be closed, also with an
+// error.
+func dialCalls(ctx context.Context, t target) (callers, error) {
+	config := clientTLS(t, protocolH2)
+	config.ServerName = "" // of the authority
+	var conns callers
+	for range callConnections {
+		c, err := grpc.NewClient("passthrough:///"+t.addr, grpc.WithTransportCredentials(credentials.NewTLS(config)),
+			grpc.WithAuthority(t.authority()), grpc.WithNoProxy())
+		if err != nil {
+			return conns, err
+		}
+		conns = append(conns, c)
+		if err := awaitCall(ctx, c); err != nil {
+			return conns, err
+		}
+	}
+	return conns, nil
 }
 
 // awaitCall waits for a first good call.
@@ -115,12 +145,12 @@ func call(ctx context.Context, c *grpc.ClientConn) error {
 
 // callAtOnce calls over all connections and gives sorted milliseconds. The first failure
 // is one of all.
-func callAtOnce(ctx context.Context, conns []*grpc.ClientConn, length time.Duration) ([]float64, time.Duration, error) {
-	callers := len(conns) * callsAtOnce
-	took, errs := make([][]float64, callers), make([]error, callers)
+func callAtOnce(ctx context.Context, conns callers, length time.Duration) ([]float64, time.Duration, error) {
+	atOnce := len(conns) * callsAtOnce
+	took, errs := make([][]float64, atOnce), make([]error, atOnce)
 	begin := time.Now()
 	var wg sync.WaitGroup
-	for i := range callers {
+	for i := range atOnce {
 		wg.Go(func() {
 			for errs[i] == nil && time.Since(begin) < length {
 				at := time.Now()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -92,6 +94,77 @@ func TestH2Conn(t *testing.T) {
 	await(usualWindow + copySize)
 }
 
+// TestH2Socket opens WebSockets as RFC 8441 says, at a server that takes them, and finds out
+// that one doesn't.
+func TestH2Socket(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	served := make(chan error, 1)
+	go func() { served <- echoH2(l) }()
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newH2(raw, target{host: "a", addr: l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.extended {
+		t.Error("it passes for a server without WebSockets")
+	}
+	for range 2 {
+		if err := c.openSocket(); err != nil {
+			t.Error(err)
+		}
+	}
+	c.Close()
+	if err := <-served; err != io.EOF {
+		t.Error(err)
+	}
+	plain, err := dialH2(t.Context(), startH2(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if plain.extended {
+		t.Error("net/http's server passes for one with WebSockets")
+	}
+}
+
+// echoH2 takes every stream of one connection that is a WebSocket, and sends its bytes back.
+func echoH2(l net.Listener) error {
+	conn, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
+		return err
+	}
+	f := http2.NewFramer(conn, conn)
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	f.WriteSettings(http2.Setting{ID: http2.SettingEnableConnectProtocol, Val: 1})
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch frame := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			status := byte(0x80 | 8) // 200 in the static table
+			if frame.PseudoValue("method") != "CONNECT" || frame.PseudoValue("protocol") != "websocket" || frame.PseudoValue("path") != pathEcho || frame.StreamEnded() {
+				status = 0x80 | 12 // 400
+			}
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.StreamID, BlockFragment: []byte{status}, EndHeaders: true})
+		case *http2.DataFrame:
+			f.WriteData(frame.StreamID, false, frame.Data())
+		}
+	}
+}
+
 // TestFloods: each kind begins as frames that a server can read, a server that ends the
 // connection is believed, and one that doesn't is too.
 func TestFloods(t *testing.T) {
@@ -152,7 +225,7 @@ func TestCalls(t *testing.T) {
 	if err := awaitCall(ctx, c); err != nil {
 		t.Error(err)
 	}
-	took, _, err := callAtOnce(ctx, []*grpc.ClientConn{c}, time.Millisecond)
+	took, _, err := callAtOnce(ctx, callers{c}, time.Millisecond)
 	if err != nil || len(took) == 0 {
 		t.Errorf("%d calls, %v", len(took), err)
 	}

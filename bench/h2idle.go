@@ -218,10 +218,10 @@ func takeReadersH2(ctx context.Context, b *bench, round int) error {
 			}
 			own := &observed{in: i.in, warpgate: w, t: t}
 			for _, readers := range []struct {
-				version string
-				open    func(ctx context.Context, t target) (end func(), err error)
-			}{{readerHTTP1, openReaders}, {readerHTTP2, openReadersH2}} {
-				if err := b.takeReaders(ctx, round, own, figReader(readers.version, workload.scheme), readers.open); err != nil {
+				version, heaps string
+				open           func(ctx context.Context, t target) (end func(), err error)
+			}{{readerHTTP1, "readers", openReaders}, {readerHTTP2, "readers-h2", openReadersH2}} {
+				if err := b.takeReaders(ctx, round, own, figReader(readers.version, workload.scheme), readers.heaps+"-from-"+workload.scheme, readers.open); err != nil {
 					return fmt.Errorf("%s from %s: %w", readers.version, workload.scheme, err)
 				}
 			}
@@ -230,7 +230,7 @@ func takeReadersH2(ctx context.Context, b *bench, round int) error {
 	})
 }
 
-func (b *bench) takeReaders(ctx context.Context, round int, i *observed, name string, open func(ctx context.Context, t target) (func(), error)) error {
+func (b *bench) takeReaders(ctx context.Context, round int, i *observed, name, heaps string, open func(ctx context.Context, t target) (func(), error)) error {
 	before, err := i.measure(ctx, i.in.dir)
 	if err != nil {
 		return err
@@ -241,6 +241,9 @@ func (b *bench) takeReaders(ctx context.Context, round int, i *observed, name st
 		return err
 	}
 	after, err := i.rested(ctx)
+	if err == nil {
+		err = b.keepHeaps(ctx, i, heaps)
+	}
 	if err != nil {
 		return err
 	}

@@ -154,9 +154,9 @@ func (b *bench) keepHeaps(ctx context.Context, i *observed, name string) error {
 	if b.o.profileFiles == "" {
 		return nil
 	}
-	for _, part := range []string{"edge", "warpgate"} {
+	for part, p := range map[string]*process{"edge": i.in.edge, "warpgate": i.warpgate} {
 		for _, kind := range []string{"heap", "goroutine"} {
-			data, err := askProfiler(ctx, filepath.Join(i.in.dir, part+".sock"), "/debug/pprof/"+kind)
+			data, err := askProfiler(ctx, filepath.Join(i.in.dir, p.name+".sock"), "/debug/pprof/"+kind)
 			if err != nil {
 				return err
 			}

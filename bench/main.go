@@ -53,8 +53,9 @@ Flags:
                         turn with today's, and print the ratios round by round
    -control-plane DIR   use the programs mezusphere and warpgate in DIR instead of building them
    -profile DIR         afterwards, build the programs with a profiler, load them as http1,
-                        http2, connections and bulk do, write profiles of edge and Warpgate
-                        to DIR and print what leads them; with the measure idle, heaps too
+                        http2, connections, bulk, bulk-h2 and grpc do, write profiles of edge
+                        and Warpgate to DIR and print what leads them; with the measures idle,
+                        idle-h2 and readers-h2, heaps too
    -list                name the measures
 
 Needs wrk, h2load (nghttp2-client) and nginx (nginx-light), and etcd (etcd-server) for the measure

@@ -116,24 +116,36 @@ func (b *bench) profile(ctx context.Context, out io.Writer) error {
 	for _, kind := range []struct {
 		name  string
 		drive generator
-	}{{"http1", wrk}, {"http2", h2load}, {"connections", connect}, {"down", keepMoving((*conn).download)}, {"up", keepMoving((*conn).upload)}} {
+	}{{"http1", wrk}, {"http2", h2load}, {"connections", connect}, {"down", keepMoving((*conn).download)}, {"up", keepMoving((*conn).upload)},
+		{"down-h2", keepMovingH2((*h2conn).download)}, {"up-h2", keepMovingH2((*h2conn).upload)}} {
 		if err := b.profileUnder(ctx, out, i, kind.name, kind.drive); err != nil {
 			return err
 		}
 	}
-	return nil
+	server, addr, err := b.startHelper("calls")
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+	calls := &observed{in: i.in}
+	if calls.warpgate, calls.t, err = i.in.addWorkload(ctx, "calls", "h2c://"+addr); err != nil {
+		return err
+	}
+	defer calls.warpgate.stop()
+	return b.profileUnder(ctx, out, calls, "grpc", keepCalling)
 }
 
 // profileUnder takes the profiles under one kind of load.
 func (b *bench) profileUnder(ctx context.Context, out io.Writer, i *observed, name string, drive generator) error {
 	parts := []string{"edge", "warpgate"}
+	programs := []*process{i.in.edge, i.warpgate}
 	errs := make([]error, len(parts)+1)
 	var wg sync.WaitGroup
 	wg.Go(func() { _, errs[len(parts)] = drive(ctx, b.dir, i.t, b.o.length+4*rampTime) })
 	time.Sleep(rampTime)
 	for n, part := range parts {
 		wg.Go(func() {
-			errs[n] = fetchProfile(ctx, filepath.Join(i.in.dir, part+".sock"), int(b.o.length.Seconds()), b.profileFile(part, name))
+			errs[n] = fetchProfile(ctx, filepath.Join(i.in.dir, programs[n].name+".sock"), int(b.o.length.Seconds()), b.profileFile(part, name))
 		})
 	}
 	wg.Wait()
@@ -157,6 +169,16 @@ func keepMoving(move func(*conn, int64) error) generator {
 	return func(ctx context.Context, _ string, t target, length time.Duration) (l load, err error) {
 		for end := time.Now().Add(length); err == nil && time.Now().Before(end); {
 			_, err = moveBulk(ctx, t, 8, move)
+		}
+		return l, err
+	}
+}
+
+// keepMovingH2 is bulk over eight streams of one connection as a load of some length.
+func keepMovingH2(move func(*h2conn, int64) error) generator {
+	return func(ctx context.Context, _ string, t target, length time.Duration) (l load, err error) {
+		for end := time.Now().Add(length); err == nil && time.Now().Before(end); {
+			_, err = moveBulkH2(ctx, t, 8, move)
 		}
 		return l, err
 	}
