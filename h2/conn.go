@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -51,6 +52,7 @@ type conn struct {
 	crew *Crew
 	end  end
 	timing
+	thrifty bool // it holds no memory while it waits for its peer
 
 	// Of the reader alone.
 	in     input
@@ -127,6 +129,7 @@ func (c *conn) init(nc net.Conn, e end, crew *Crew, t timing) {
 	c.done = sync.NewCond(&c.mu)
 	c.streams = map[uint32]*Stream{}
 	c.in.src = c.nc
+	_, c.thrifty = nc.(*tls.Conn)
 	c.dec = hpack.NewDecoder(tableSize, c.emit)
 	c.sendWin, c.peerWin, c.peerMost = defaultWindow, defaultWindow, maxFrame
 	c.recvWin, c.recvMost = defaultWindow, minConnWindow

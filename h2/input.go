@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// input is the buffer of the reader. It is borrowed while something is in it or about to come.
+// input is the buffer of the reader. A thrifty one borrows it when something has come: below TLS a
+// second read of the same record costs no system call.
 type input struct {
 	src  io.Reader
 	buf  []byte
 	home *[]byte
 	r, w int
-	tiny [tinyBuffer]byte // what an idle connection waits in
+	tiny [tinyBuffer]byte // what a thrifty connection waits in
 }
 
 const (
@@ -97,13 +98,10 @@ func (c *conn) more(p []byte) error {
 	in := &c.in
 	c.end.pause()
 	if p == nil {
-		if in.r == in.w && c.begun.IsZero() && c.sleep() {
+		if in.r == in.w && c.thrifty {
 			in.rest()
 		} else if in.home == nil {
 			in.borrow()
-			c.mu.Lock()
-			c.borrow()
-			c.mu.Unlock()
 		}
 		if in.r == in.w {
 			in.r, in.w = 0, 0
@@ -180,17 +178,6 @@ func (c *conn) overdue(now time.Time) error {
 		return connErr(EnhanceYourCalm, "a head or a frame was begun and not ended in time")
 	}
 	return c.end.quiet(c.last, now)
-}
-
-// sleep gives memory back if nothing is under way, and reports whether it is so.
-func (c *conn) sleep() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.streams) > 0 || c.working > 0 {
-		return false
-	}
-	c.rest()
-	return true
 }
 
 // asleep reports whether nothing is under way.

@@ -412,6 +412,9 @@ func (c *serverConn) finish(s *Stream) {
 		c.crew.do(next)
 	}
 	c.flush(nil)
+	if len(c.streams) == 0 && c.working == 0 {
+		c.rest()
+	}
 	c.leave()
 	c.done.Broadcast()
 }

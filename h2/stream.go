@@ -338,6 +338,7 @@ func (s *Stream) SendBlock(k *Block, end, more bool) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	c.borrow()
 	c.ready = appendBlock(c.ready, s.id, k.b, end, maxFrame)
 	c.controls.earn(1)
 	if end {

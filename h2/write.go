@@ -249,8 +249,8 @@ const maxKeptReady = batchSize + maxAnswers
 // readyPool is where what is ready is put together.
 var readyPool = sync.Pool{New: func() any { b := make([]byte, 0, smallBuffer); return &b }}
 
-// borrow gets memory for what is written next, and rest gives it back: an idle connection has
-// none. The lock is held.
+// borrow gets memory for what is written next, where a head is to be put together, and rest gives it
+// back: an idle connection has none. The lock is held.
 func (c *conn) borrow() {
 	if c.ready == nil {
 		c.ready = *readyPool.Get().(*[]byte)
