@@ -54,7 +54,7 @@ func TestAttack(t *testing.T) {
 		{"R1 dot segments", attackR1}, {"R2 encoded slashes", attackR2}, {"R4 semicolons", attackR4}, {"R5 escapes", attackR5},
 		{"R7 near misses", attackR7}, {"R8 prefixes", attackR8}, {"R10 host forms", attackR10}, {"R12 unenforced", attackR12},
 		{"R15 override", attackR15}, {"H1 reserved fields", attackH1}, {"H2 look-alikes", attackH2}, {"H3 Connection", attackH3},
-		{"H9 client address", attackH9}, {"header conditions", attackConditions}, {"A11 other planes", attackA11}, {"request id", attackRequestID}, {"WebSocket", attackWebSocket}, {"mutations", attackMutations},
+		{"H9 client address", attackH9}, {"header conditions", attackConditions}, {"A11 other planes", attackA11}, {"request id", attackRequestID}, {"WebSocket", attackWebSocket}, {"WebSocket over HTTP2", attackWebSocket2}, {"mutations", attackMutations},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(t, a)

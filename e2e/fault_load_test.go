@@ -87,7 +87,7 @@ func startLoad(w *world) *faultLoad {
 		for _, proto := range []string{"h1", "h2"} {
 			for _, kind := range []string{"get", "post", "stream", "socket"} {
 				if kind == "socket" && proto == "h2" {
-					continue // HTTP/2 offers no WebSocket yet
+					continue // net/http opens none over HTTP/2
 				}
 				l.workers = append(l.workers, &loadWorker{load: l, kind: kind, proto: proto, edge: e, client: w.httpClient(e, proto == "h2")})
 			}

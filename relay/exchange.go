@@ -83,6 +83,12 @@ type upgrader interface {
 	Upgrade(h *ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error)
 }
 
+// chooser is a Downstream that can't pass every response on.
+type chooser interface {
+	// MayDeliver reports whether a response that is no 1xx can go to the client.
+	MayDeliver(h *ResponseHead) bool
+}
+
 // Retry says where a request that got no response may be sent again.
 type Retry uint8
 
@@ -313,6 +319,9 @@ func (x *Exchange) interim(d Downstream) error {
 
 // deliver sends head and body to the client.
 func (x *Exchange) deliver(d Downstream) error {
+	if c, ok := d.(chooser); ok && !c.MayDeliver(&x.resp) {
+		return BadResponse("the workload did not switch to the protocol that was asked for", nil)
+	}
 	x.Status = x.resp.Status
 	x.body = x.up.Body(&x.resp)
 	x.upload.letEnd()

@@ -16,7 +16,6 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/grant"
-	"github.com/mezusphere/mezu/h2"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/underway"
 )
@@ -85,10 +84,9 @@ type Forwarder struct {
 	cfg       Config
 	targets   atomic.Pointer[targets]
 	retargets sync.Mutex      // one Retarget at a time
-	life      context.Context // of connections of HTTP/2, and tries of TLS
+	life      context.Context // of what net/http does by itself
 	end       context.CancelFunc
-	beside    sync.WaitGroup // goroutines of both
-	crew      h2.Crew
+	drops     sync.WaitGroup // bodies that are being closed, and tries of TLS
 
 	pingAfter, pingTimeout time.Duration
 }
@@ -108,6 +106,5 @@ func New(cfg Config) *Forwarder {
 func (f *Forwarder) Close() {
 	f.targets.Load().close(newTargets(Targets{}))
 	f.end()
-	f.beside.Wait()
-	f.crew.Close()
+	f.drops.Wait()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/hint"
@@ -57,7 +58,7 @@ func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool)
 	}
 	watcher := w.watcher
 	suspects := watcher != nil && watcher.Suspects(h.Status, h.Length)
-	wantsTLS := w.doubted && h.Status == statusBadRequest && h.Length <= maxComplaint
+	wantsTLS := w.doubted && h.Status == http.StatusBadRequest && h.Length <= maxComplaint
 	if !suspects && !wantsTLS || !looks(h) {
 		return w.send(h, body, closing)
 	}
@@ -139,7 +140,7 @@ func (w *worker) explain(u mezu.Upstream, err error) {
 		watcher.Upgrade(w.req.Host, w.req.Path.Path)
 	case refusal.Code == mezu.CodeWorkloadBadResponse, refusal.Code == mezu.CodeWorkloadReset:
 		if watcher.MayTryTLS() {
-			w.f.beside.Go(func() { w.f.tryTLS(u, watcher) })
+			w.f.drops.Go(func() { w.f.tryTLS(u, watcher) })
 		}
 	}
 }

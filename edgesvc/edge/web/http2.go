@@ -235,6 +235,10 @@ func (c *http2) end(trailer []relay.Field) error {
 // for: the client can't judge that, since it knows no key (RFC 8441, 5).
 func (c *http2) MaySwitch(h *relay.ResponseHead) bool { return relay.AcceptsKey(h, &c.x.Request) }
 
+// MayDeliver reports whether a response means the same in HTTP/2: a 2xx would say that a WebSocket is
+// open, whatever the workload meant by it.
+func (c *http2) MayDeliver(h *relay.ResponseHead) bool { return c.Protocol() == "" || h.Status >= 300 }
+
 // Upgrade sends the 200 that stands for a 101, and carries bytes both ways.
 func (c *http2) Upgrade(h *relay.ResponseHead, up pipe.End, idle time.Duration) (in, out int64, err error) {
 	c.begin(h, http.StatusOK, c.hop())
@@ -247,6 +251,9 @@ func (c *http2) Upgrade(h *relay.ResponseHead, up pipe.End, idle time.Duration) 
 // answer sends an answer of the edge's own.
 func (c *http2) answer(a *answer) error {
 	c.WriteWithin(answerTimeout)
+	if c.Protocol() != "" && a.status < 300 {
+		a = &answer{status: http.StatusNotImplemented} // it opens no WebSocket
+	}
 	c.block.Reset()
 	c.block.Status(a.status)
 	for _, h := range a.header {
