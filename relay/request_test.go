@@ -227,6 +227,11 @@ func TestCanonicalHTTP(t *testing.T) {
 			raw.WriteString("\r\n")
 		}
 		one := understand(strings.NewReader(raw.String()))
+		if b, ok := bothOf(raw.String()); ok {
+			if _, err := b.compare(); err != nil {
+				t.Errorf("%s %.40s: %v", c.method, c.target, err)
+			}
+		}
 		two := message{body: one.body, trailer: one.trailer}
 		two.err = relay.CanonicalHTTP(&http.Request{Method: c.method, RequestURI: c.target, Host: c.host, Header: c.header, ContentLength: c.length}, &two.req, new(relay.Text))
 		if code(one.err) != code(two.err) {
