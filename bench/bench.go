@@ -259,12 +259,18 @@ func inTurn(ctx context.Context, round int, chosen []target, take func(target) e
 	return errs
 }
 
-// usage is the CPU time of each process of a target, in its order.
-func (t target) usage() ([]float64, error) {
-	out := make([]float64, len(t.procs))
+// usage is what a process has used: seconds of CPU, and calls that read or write.
+type usage struct{ cpu, calls float64 }
+
+// usage is that of each process of a target, in its order.
+func (t target) usage() ([]usage, error) {
+	out := make([]usage, len(t.procs))
 	for i, p := range t.procs {
 		var err error
-		if out[i], err = p.cpu(); err != nil {
+		if out[i].cpu, err = p.cpu(); err != nil {
+			return nil, err
+		}
+		if out[i].calls, err = p.calls(); err != nil {
 			return nil, err
 		}
 	}
@@ -273,7 +279,20 @@ func (t target) usage() ([]float64, error) {
 
 // putCPU keeps the CPU time since before, divided by units: the sum, and each
 // process by itself if there are several.
-func (b *bench) putCPU(round int, measure, name string, t target, before []float64, units float64) error {
+func (b *bench) putCPU(round int, measure, name string, t target, before []usage, units float64) error {
+	return b.putUsage(round, measure, name, t, before, func(u usage) float64 { return u.cpu / units })
+}
+
+// putCalls does the same with calls that read or write. nginx makes others, which are not
+// counted.
+func (b *bench) putCalls(round int, measure, name string, t target, before []usage, units float64) error {
+	if t.name == nameNginx {
+		return nil
+	}
+	return b.putUsage(round, measure, name, t, before, func(u usage) float64 { return u.calls / units })
+}
+
+func (b *bench) putUsage(round int, measure, name string, t target, before []usage, part func(usage) float64) error {
 	after, err := t.usage()
 	if err != nil || len(t.procs) == 0 {
 		return err
@@ -281,7 +300,7 @@ func (b *bench) putCPU(round int, measure, name string, t target, before []float
 	used := make([]float64, len(after))
 	total := 0.0
 	for i := range after {
-		used[i] = (after[i] - before[i]) / units
+		used[i] = part(after[i]) - part(before[i])
 		total += used[i]
 	}
 	b.results.put(round, measure, t.name, name, total)

@@ -21,7 +21,7 @@ import (
 
 // Parts of the names of figures about floods.
 const (
-	beforeFlood, besideFlood = "before ", "beside "
+	beforeFlood, besideFlood = "alone before ", "beside "
 
 	endSuffix  = ": ms until GOAWAY or the end"
 	calmSuffix = ": GOAWAY ENHANCE_YOUR_CALM, of 1"

@@ -146,13 +146,19 @@ func span(r *regexp.Regexp, text string) (float64, error) {
 	return float64(d) / float64(time.Millisecond), err
 }
 
-// h2load drives HTTP/2.
+// h2load drives HTTP/2 with small requests.
 func h2load(ctx context.Context, dir string, t target, length time.Duration) (load, error) {
+	return h2loadOf(ctx, dir, t, length, pathSmall)
+}
+
+// h2loadOf drives HTTP/2 with requests for a path, as more arguments say.
+func h2loadOf(ctx context.Context, dir string, t target, length time.Duration, path string, more ...string) (load, error) {
 	var l load
 	log := filepath.Join(dir, "h2load.log")
 	os.Remove(log) // h2load appends
-	out, err := generate(ctx, length, "h2load", "nghttp2-client", "-c", strconv.Itoa(h2Connections), "-m", strconv.Itoa(h2Streams),
-		"-D", strconv.Itoa(int(length.Seconds())), "--connect-to="+t.addr, "--log-file="+log, t.url(pathSmall))
+	args := append(more, "-c", strconv.Itoa(h2Connections), "-m", strconv.Itoa(h2Streams),
+		"-D", strconv.Itoa(int(length.Seconds())), "--connect-to="+t.addr, "--log-file="+log, t.url(path))
+	out, err := generate(ctx, length, "h2load", "nghttp2-client", args...)
 	if err != nil {
 		return l, err
 	}

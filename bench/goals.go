@@ -144,7 +144,7 @@ var goalsOfPrograms = []goal{
 	{"HTTP/2 requests/s ÷ ReverseProxy", true, 1.25, "", ratioTo("http2", figRate, nameGoProxy)},
 	{"CPU of HTTP/2 requests ÷ ReverseProxy", false, 0.85, "", ratioTo("http2", figCPU, nameGoProxy)},
 	{"the same ÷ our own of HTTP/1.1", false, 1.35, "", within("http2", figCPU, figCPU1, nameOurs)},
-	{"calls of gRPC/s ÷ ReverseProxy over h2c", true, 1.2, "", ratioTo("grpc", figCalls, nameGoProxy)},
+	{"calls of gRPC/s ÷ ReverseProxy over h2c", true, 1.2, "", ratioTo("grpc", figUnary, nameGoProxy)},
 	{"download, one stream ÷ nginx", true, 0.65, "", ratioTo("bulk", figDown1, nameNginx)},
 	{"download, eight streams ÷ nginx", true, 0.6, "", ratioTo("bulk", figDown8, nameNginx)},
 	{"CPU-s per GiB down", false, 3.0, "", ours("bulk", figDown1+cpuSuffix)},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -16,7 +18,10 @@ import (
 )
 
 // Names of figures about calls.
-const figCalls = "calls/s"
+const (
+	figUnary     = "calls/s"
+	figLeanCalls = "calls/s of a lean client (h2load)"
+)
 
 const (
 	// unaryCall is the method that is called: 1 KiB comes back.
@@ -73,10 +78,29 @@ func (b *bench) takeCalls(ctx context.Context, round int, t target) error {
 	if err != nil {
 		return err
 	}
-	b.results.put(round, "grpc", t.name, figCalls, float64(len(took))/length.Seconds())
+	b.results.put(round, "grpc", t.name, figUnary, float64(len(took))/length.Seconds())
 	b.results.put(round, "grpc", t.name, figP50, percentile(took, 50))
 	b.results.put(round, "grpc", t.name, figP99, percentile(took, 99))
-	return b.putCPU(round, "grpc", figCPU, t, before, float64(len(took))/100_000)
+	if err := errors.Join(b.putCPU(round, "grpc", figCPU, t, before, float64(len(took))/100_000),
+		b.putCalls(round, "grpc", figCalls, t, before, float64(len(took)))); err != nil {
+		return err
+	}
+	lean, err := leanCalls(ctx, b.dir, t, b.o.length)
+	if err != nil {
+		return err
+	}
+	b.results.put(round, "grpc", t.name, figLeanCalls, lean.perSecond)
+	return lean.failed()
+}
+
+// leanCalls makes the same calls by h2load, which shows what of a rate is grpc-go's at the
+// client. It does not look at trailers.
+func leanCalls(ctx context.Context, dir string, t target, length time.Duration) (load, error) {
+	message := filepath.Join(dir, "call")
+	if err := os.WriteFile(message, make([]byte, 5), 0o600); err != nil { // the head of an empty one
+		return load{}, err
+	}
+	return h2loadOf(ctx, dir, t, length, unaryCall, "-d", message, "-H", "content-type: application/grpc", "-H", "te: trailers")
 }
 
 // keepCalling is calls as a load of some length.

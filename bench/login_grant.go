@@ -91,8 +91,8 @@ func (b *bench) takeVisits(ctx context.Context, round int, t target, name string
 	put := func(figure string, v float64) { b.results.put(round, "login-grant", nameOurs, name+figure, v) }
 	put(sessionRate, l.perSecond)
 	put(sessionP99, l.p99)
-	put(sessionEdge, (after[0]-before[0])/l.requests*1e6)
-	put(sessionWarpgate, (after[1]-before[1])/l.requests*1e6)
+	put(sessionEdge, (after[0].cpu-before[0].cpu)/l.requests*1e6)
+	put(sessionWarpgate, (after[1].cpu-before[1].cpu)/l.requests*1e6)
 	return nil
 }
 

@@ -18,6 +18,8 @@ const (
 	figP50          = "p50 ms"
 	figP99          = "p99 ms"
 	figCPU          = "CPU-s per 100,000"
+	figCalls        = "reads and writes per request"
+	callsSuffix     = ", reads and writes per MiB"
 	figCPU1         = "over HTTP/1.1: CPU-s per 100,000"
 	figP50us        = "p50 µs"
 	figP99us        = "p99 µs"
@@ -137,10 +139,8 @@ func (b *bench) takeLoad(ctx context.Context, round int, name string, t target, 
 	b.results.put(round, name, t.name, figRate, l.perSecond)
 	b.results.put(round, name, t.name, figP50, l.p50)
 	b.results.put(round, name, t.name, figP99, l.p99)
-	if err := b.putCPU(round, name, figCPU, t, before, l.requests/100_000); err != nil {
-		return err
-	}
-	return l.failed()
+	return errors.Join(b.putCPU(round, name, figCPU, t, before, l.requests/100_000),
+		b.putCalls(round, name, figCalls, t, before, l.requests), l.failed())
 }
 
 // latencyRequests is how many requests of one connection a median is of, over all
@@ -221,7 +221,8 @@ func (b *bench) takeCells(ctx context.Context, round int, measure string, fits f
 				return fmt.Errorf("%s: %w", cell.name, err)
 			}
 			b.results.put(round, measure, t.name, cell.name, bulkBytes/1e6/took.Seconds())
-			return b.putCPU(round, measure, cell.name+cpuSuffix, t, before, bulkBytes/float64(1<<30))
+			return errors.Join(b.putCPU(round, measure, cell.name+cpuSuffix, t, before, bulkBytes/float64(1<<30)),
+				b.putCalls(round, measure, cell.name+callsSuffix, t, before, bulkBytes/float64(1<<20)))
 		})
 		if err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -169,6 +171,33 @@ func (p *process) cpu() (float64, error) {
 		}
 	}
 	return total, nil
+}
+
+// calls is how often the processes and their children that run now have called read, write
+// or their like. It counts what found nothing, and what was for files. Of another user's
+// process nothing is known.
+func (p *process) calls() (sum float64, err error) {
+	for _, pid := range p.pids {
+		for _, id := range append(children(pid), pid) {
+			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", id))
+			if errors.Is(err, fs.ErrPermission) {
+				return math.NaN(), nil
+			}
+			if err != nil {
+				return 0, fmt.Errorf("reading the calls of %s: %w", p.name, err)
+			}
+			for line := range strings.Lines(string(data)) {
+				if name, n, _ := strings.Cut(strings.TrimSpace(line), ": "); name == "syscr" || name == "syscw" {
+					calls, err := strconv.ParseFloat(n, 64)
+					if err != nil {
+						return 0, err
+					}
+					sum += calls
+				}
+			}
+		}
+	}
+	return sum, nil
 }
 
 // cpuOf reads the fields utime and stime of proc(5).

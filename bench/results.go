@@ -171,14 +171,18 @@ func (r *results) appendGoals(b *strings.Builder) {
 func (r *results) appendBefore(b *strings.Builder) {
 	began := false
 	for _, f := range r.list {
-		if f.Target != nameOurs || r.find(f.Measure, nameBefore, f.Name) == nil {
+		if f.Target != nameOurs {
+			continue
+		}
+		change := r.against(f.Measure, f.Name, nameOurs, nameBefore, ratio)
+		if math.IsNaN(change) {
 			continue
 		}
 		if !began {
 			began = true
 			b.WriteString("| measure | figure | now ÷ before |\n|---|---|---|\n")
 		}
-		fmt.Fprintf(b, "| %s | %s | %.3f |\n", f.Measure, f.Name, r.against(f.Measure, f.Name, nameOurs, nameBefore, ratio))
+		fmt.Fprintf(b, "| %s | %s | %.3f |\n", f.Measure, f.Name, change)
 	}
 	if began {
 		b.WriteString("\n")
