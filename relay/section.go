@@ -19,8 +19,9 @@ const (
 const (
 	// fieldCost is what a field of HTTP/2 counts beside its name and value (RFC 9113, 6.5.2).
 	fieldCost = 32
-	// usualText is room for the fields that most messages have.
-	usualText = 1 << 10
+	// usualText and usualFields are room for what most messages have.
+	usualText   = 1 << 10
+	usualFields = 16
 	// maxKeptFields is how many fields the next section gets room for: no browser sends more.
 	maxKeptFields = 64
 )
@@ -60,7 +61,7 @@ type Section struct {
 	tooLong   bool // the target
 	malformed error
 	refusal   error
-	content   int64
+	content   int64 // of a response, see Content
 }
 
 // Pseudo-fields (RFC 9113, 8.3; RFC 8441, 4).
@@ -121,6 +122,14 @@ func (s *Section) Add(name, value string) {
 	f.Value = s.addText(value)
 	if f.kind = kindOf(f.Name); f.kind != fieldOther {
 		s.judge(&f)
+	}
+	s.keep(f)
+}
+
+// keep adds a field.
+func (s *Section) keep(f Field) {
+	if s.Fields == nil {
+		s.Fields = make([]Field, 0, usualFields)
 	}
 	s.Fields = append(s.Fields, f)
 }
@@ -222,7 +231,7 @@ func (s *Section) addCrumb(value string) {
 	s.crumbs++
 	f := Field{Name: s.addName("cookie")}
 	f.Value = s.addText(value)
-	s.Fields = append(s.Fields, f)
+	s.keep(f)
 }
 
 // joinCrumbs makes one field, where the first one is, of crumbs that stand apart.
@@ -326,9 +335,18 @@ func (s *Section) refuse(err error) {
 // has more than MaxFields.
 func (s *Section) TooLarge() bool { return s.tooLarge }
 
-// Content is how many bytes of DATA must follow, by the head that Request or Response made;
-// negative if any number may. A body of another length is malformed (RFC 9113, 8.1.1).
-func (s *Section) Content() int64 { return s.content }
+// Content is how many bytes of DATA must come, if more may follow the section; negative if any
+// number may. A body of another length is malformed (RFC 9113, 8.1.1). It is known of a request
+// when all fields are in, of a response after Response.
+func (s *Section) Content() int64 {
+	switch {
+	case s.kind == SectionResponse:
+		return s.content
+	case s.hasLength && string(s.pseudo[pseudoMethod]) != "CONNECT": // whose DATA is no content
+		return s.Length
+	}
+	return -1
+}
 
 // Trailer is what the section of a trailer becomes, without what may not stand there. Its
 // errors are of the body: it can't be finished.

@@ -159,9 +159,9 @@ func compareWithPeer(p *peer, fields pairs, end bool) error {
 	if theirs.Method != ours.Method || host != ours.Host || path != ours.Path || query != strings.TrimPrefix(ours.Query, "?") {
 		return fmt.Errorf("net/http sees %s %s %s, we %+v", theirs.Method, theirs.Host, theirs.RequestURI, ours)
 	}
-	length := max(0, s.Content())
-	if s.Content() < 0 {
-		length = -1
+	length := s.Content()
+	if end {
+		length = 0
 	}
 	if theirs.ContentLength != length {
 		return fmt.Errorf("net/http sees a body of %d bytes, we %d", theirs.ContentLength, length)

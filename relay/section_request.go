@@ -113,7 +113,6 @@ func (s *Section) frame(req *Request, end bool) error {
 	case end && s.hasLength && s.Length > 0:
 		return asMalformed(malformed("Content-Length is not the length of the body"))
 	case end, s.hasLength && s.Length == 0:
-		s.content = 0
 		return nil
 	}
 	req.Framing = Chunked
@@ -124,11 +123,8 @@ func (s *Section) frame(req *Request, end bool) error {
 			}
 		}
 	}
-	if s.hasLength {
-		s.content = s.Length
-		if req.Announced == "" {
-			req.Framing, req.Length = Length, s.Length
-		}
+	if s.hasLength && req.Announced == "" {
+		req.Framing, req.Length = Length, s.Length
 	}
 	req.Expect = s.expect
 	return nil
