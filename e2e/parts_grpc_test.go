@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -24,4 +25,20 @@ func grpcInterop(t *testing.T, p *parts) {
 	if n := strings.Count(out, "passed "); n != interopCases {
 		t.Errorf("%d cases passed, and not %d:\n%s", n, interopCases, out)
 	}
+}
+
+// grpcCases are what the other clients of gRPC do.
+var grpcCases = []string{"unary", "large", "status", "down", "up", "both", "cancel", "deadline"}
+
+// grpcJS and grpcIO have others call the gRPC server of TestGRPC.
+func grpcJS(t *testing.T, p *parts) {
+	testkit.Programs(t, "node")
+	if _, err := os.Stat(peersDir + "/node_modules/@grpc/grpc-js"); err != nil {
+		testkit.Missing(t, "grpc-js")
+	}
+	p.scriptedOnce(t, grpcCases, false, "node", peersDir+"/node/grpc.mjs")
+}
+
+func grpcIO(t *testing.T, p *parts) {
+	p.scriptedOnce(t, grpcCases, false, python(t, "grpc"), peersDir+"/python/grpcclient.py")
 }

@@ -24,6 +24,7 @@ type parts struct {
 	// one if it says so.
 	h1, h2c *talker
 	grpc    *grpcWorkload
+	data    *partsData
 	peers   programs
 }
 
@@ -40,7 +41,9 @@ func TestParts(t *testing.T) {
 		name string
 		run  func(*testing.T, *parts)
 	}{
-		{"h2spec", h2spec}, {"grpc-go", grpcInterop},
+		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO},
+		{"curl", curl("curl")}, {"curl-next", curl(nextCurl)}, {"nghttp", nghttp}, {"h2load", h2load},
+		{"node", nodeHTTP2}, {"python-h2", pythonH2}, {"python-httpx", pythonHTTPX},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -51,7 +54,8 @@ func TestParts(t *testing.T) {
 
 func newParts(t *testing.T) *parts {
 	t.Helper()
-	p := &parts{h1: newTalker(t, false), h2c: newTalker(t, true), grpc: newGRPCWorkload(t), peers: buildPeers(t)}
+	d := newPartsData(t)
+	p := &parts{h1: newPartsWorkload(t, false, d), h2c: newPartsWorkload(t, true, d), grpc: newGRPCWorkload(t), data: d, peers: buildPeers(t)}
 	interop := p.peers.serve(t, "interop")
 	targets := map[string]string{"h2c": "h2c://" + p.h2c.addr(), "grpc": "h2c://" + p.grpc.addr, "interop": "h2c://" + interop}
 	p.world = newWorld(t, 1, open,
@@ -120,4 +124,16 @@ func tail(s string) string {
 		s = "…" + strings.ToValidUTF8(s[len(s)-most:], "")
 	}
 	return s
+}
+
+// python is one that has modules of Debian's packages.
+func python(t *testing.T, modules ...string) string {
+	t.Helper()
+	for _, program := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(program, "-c", "import "+strings.Join(modules, ", ")).Run() == nil {
+			return program
+		}
+	}
+	testkit.Missing(t, "python3 with "+strings.Join(modules, ", "))
+	return ""
 }
