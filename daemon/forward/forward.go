@@ -29,6 +29,9 @@ const (
 	// or the answer to a probe. Both are small, and the edge waits for them. A response of
 	// the workload is bounded by its route.
 	wordTimeout = 10 * time.Second
+	// answerTime bounds how long the edge may take to pass on the rest of an answer whose request
+	// has not come to its end. It is with the edge already, so a client waits for nobody else.
+	answerTime = time.Minute
 	// catchUp is how long a request waits for a bundle that the edge had already when it
 	// judged, and the Warpgate not yet. It is on its way on the control connection.
 	catchUp = 2 * time.Second

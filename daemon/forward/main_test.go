@@ -325,6 +325,7 @@ func (e *edge) ends() {
 	} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
 		e.t.Fatal("the connection stays open")
 	}
+	e.conn.Close() // which is what a Warpgate that has answered waits for
 	receive(e.t, e.done, "end of ServeConn")
 }
 

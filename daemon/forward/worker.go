@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -173,7 +174,11 @@ func (w *worker) request(payload []byte) bool {
 	}
 	w.report(err)
 	if err == nil {
-		return !c.Last && c.BodyDone() && w.ctx.Err() == nil
+		if !c.BodyDone() {
+			w.readAway()
+			return false
+		}
+		return !c.Last && w.ctx.Err() == nil
 	}
 	refusal, isRefusal := errors.AsType[*mezu.Error](err)
 	if w.x.Began || !isRefusal {
@@ -185,7 +190,23 @@ func (w *worker) request(payload []byte) bool {
 	if c.Fail(&preface.Failure{Code: refusal.Code, Detail: refusal.Detail, Unsent: unsent}) != nil {
 		return false
 	}
-	return !c.Last && !w.broken && c.Body.Discard(relay.MaxDrain) && w.ctx.Err() == nil
+	if w.broken || !c.Body.Discard(relay.MaxDrain) {
+		w.readAway()
+		return false
+	}
+	return !c.Last && w.ctx.Err() == nil
+}
+
+// readAway ends a data connection on which more may come of a request that is answered: it says that
+// nothing follows, and reads until the edge has the answer and ends the connection. A socket that is
+// closed before what came was read resets the connection, and the edge loses what it has not read.
+func (w *worker) readAway() {
+	half, can := w.c.Conn.(interface{ CloseWrite() error })
+	w.c.Timed.Rearm()
+	if !can || w.ctx.Err() != nil || w.c.Conn.SetDeadline(time.Now().Add(answerTime)) != nil || half.CloseWrite() != nil {
+		return
+	}
+	io.Copy(io.Discard, w.c.Conn)
 }
 
 // carry reads the request, judges it and takes it to its workload. complete says that its
