@@ -110,11 +110,11 @@ func (c *conn) admit(f frame, length int) (*Stream, error) {
 	}
 	s.came += int64(length)
 	switch {
-	case s.recvEnd:
+	case s.recvEnd || s.short:
 		return nil, c.offend(f.id, streamErr(StreamClosed, "DATA follows the end of its stream"))
 	case n > s.recvWin:
 		return nil, c.offend(f.id, streamErr(FlowControlError, "DATA exceeds the window of its stream"))
-	case s.declared >= 0 && s.came > s.declared, f.has(flagEnd) && s.declared >= 0 && s.came != s.declared:
+	case s.declared >= 0 && s.came > s.declared:
 		return nil, c.offend(f.id, wrongLength())
 	case s.awaits:
 		return nil, c.offend(f.id, streamErr(ProtocolError, "DATA comes before a head"))
@@ -153,9 +153,9 @@ func (c *conn) came(f frame, k *chunk, n int) error {
 	if s == nil {
 		return nil
 	}
-	if f.has(flagEnd) {
-		s.endCame()
-	}
 	signal(s.readable)
+	if f.has(flagEnd) {
+		return s.ends()
+	}
 	return nil
 }

@@ -23,13 +23,17 @@ var staticNames = map[string]uint8{
 var staticStatus = map[int]uint8{200: 8, 204: 9, 206: 10, 304: 11, 400: 12, 404: 13, 500: 14}
 
 // Block is a section of fields on its way out. If zero, it is empty.
-type Block struct{ b []byte }
+type Block struct {
+	b     []byte
+	final bool // it is the head of a response that is no interim one
+}
 
 // maxKeptBlock is how much memory a Block keeps for the next section.
 const maxKeptBlock = 4 << 10
 
 // Reset empties it.
 func (k *Block) Reset() {
+	k.final = false
 	if k.b = k.b[:0]; cap(k.b) > maxKeptBlock {
 		k.b = nil
 	}
@@ -37,6 +41,7 @@ func (k *Block) Reset() {
 
 // Status begins the head of a response.
 func (k *Block) Status(code int) {
+	k.final = code >= 200
 	if i, ok := staticStatus[code]; ok {
 		k.b = append(k.b, 0x80|i)
 		return

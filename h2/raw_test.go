@@ -236,6 +236,55 @@ func TestServer_EarlyAnswer(t *testing.T) {
 	c.until("another answer", func(f http2.Frame) bool { return f.Header().StreamID == 3 })
 }
 
+// A client may stop an upload that was answered by ending it before its Content-Length, as curl 7 does:
+// the rest of the answer comes. Before the answer that is an error, and the body never looks complete.
+func TestServer_AnsweredUploadEndsShort(t *testing.T) {
+	stopped, ended := make(chan struct{}), make(chan error)
+	answered := true
+	c, _ := dialRaw(t, func(s *h2.Stream) {
+		if answered {
+			head(s, true)
+			s.Send([]byte("too "), false, false)
+		}
+		read := make(chan error)
+		go func() {
+			for {
+				if _, err := s.Next(); err != nil {
+					read <- err
+					return
+				}
+			}
+		}()
+		if answered {
+			<-stopped
+			s.Send([]byte("large"), true, false)
+			s.StopRead()
+		}
+		ended <- <-read
+	})
+	c.ask(1, false, "content-length", "100000")
+	c.f.WriteData(1, false, make([]byte, 1000))
+	c.until("an answer", func(f http2.Frame) bool { return f.Header().Type == http2.FrameData })
+	c.f.WriteData(1, true, make([]byte, 1000))
+	c.f.WritePing(false, [8]byte{})
+	c.until("a PING to come back", func(f http2.Frame) bool { return f.Header().Type == http2.FramePing })
+	close(stopped)
+	c.until("the end of the answer", func(f http2.Frame) bool {
+		d, ok := f.(*http2.DataFrame)
+		return ok && d.StreamEnded() && string(d.Data()) == "large"
+	})
+	if err := <-ended; err != h2.ErrStopped {
+		t.Errorf("reading ends with %v", err)
+	}
+	answered = false
+	c.ask(3, false, "content-length", "100000")
+	c.f.WriteData(3, true, make([]byte, 1000))
+	c.until("the reset", isReset(3, http2.ErrCodeProtocol))
+	if err := <-ended; err == nil || err == io.EOF {
+		t.Errorf("reading ends with %v", err)
+	}
+}
+
 // A drain takes what the client has sent before it knew, tells it to go, and ends the connection
 // when the last answer has gone.
 func TestServer_Drain(t *testing.T) {

@@ -257,7 +257,7 @@ func (c *serverConn) headers(h *heading, s *Stream) error {
 	switch {
 	case h.id%2 == 0:
 		return connErr(ProtocolError, "a client opens a stream of the server")
-	case s != nil && s.recvEnd:
+	case s != nil && (s.recvEnd || s.short):
 		h.fault = streamErr(StreamClosed, "HEADERS follow the end of their stream")
 	case s != nil:
 		if h.trailer = true; !h.end {
@@ -332,16 +332,12 @@ func (c *serverConn) trailers(h *heading) error {
 	if c.streams[h.id] != s {
 		return nil // it was reset meanwhile
 	}
-	if s.declared >= 0 && s.came != s.declared {
-		return c.offend(h.id, wrongLength())
-	}
 	trailer, err := h.to.Trailer()
 	if err != nil {
 		return c.offend(h.id, &StreamError{Code: ProtocolError, Why: err.Error(), Err: err})
 	}
 	s.trailer = trailer
-	s.endCame()
-	return nil
+	return s.ends()
 }
 
 // pause has the requests served that have come, before the reader waits for more. So a small body

@@ -37,6 +37,7 @@ type Stream struct {
 	queued  bool   // in a list
 	large   bool   // in the list of bulk
 	stuck   bool   // it waits for the first byte of its window
+	answers bool   // the head of a response that is no interim one was sent
 	sentEnd bool
 	urgency uint8
 	ordered bool // it is sent before others of its urgency that came later (RFC 9218, 4.2)
@@ -58,6 +59,7 @@ type Stream struct {
 	credits  int64 // was read, and not told yet
 	credited time.Time
 	recvEnd  bool
+	short    bool // the peer ended a body before its Content-Length, which was answered already
 	shut     bool // reading was stopped
 	expired  bool // reading and sending were, by a deadline
 	trailer  []relay.Field
@@ -184,10 +186,25 @@ func (s *Stream) endCame() {
 	}
 }
 
+// ends notes that the peer has ended a body. One that is shorter than its Content-Length is an error
+// until it was answered. From then on that is how a client stops an upload which nobody wants any
+// more, so a reader waits on for what it lacks. The lock is held.
+func (s *Stream) ends() error {
+	switch {
+	case s.declared < 0 || s.came == s.declared || s.swallow:
+		s.endCame()
+	case s.came < s.declared && s.answers:
+		s.short = true
+	default:
+		return s.c.offend(s.id, wrongLength())
+	}
+	return nil
+}
+
 // endSent notes that nothing more is sent. The lock is held.
 func (s *Stream) endSent() {
 	s.sentEnd = true
-	if s.recvEnd {
+	if s.recvEnd || s.short {
 		s.c.forget(s, false)
 	}
 }
@@ -338,6 +355,7 @@ func (s *Stream) SendBlock(k *Block, end, more bool) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	s.answers = s.answers || k.final
 	c.borrow()
 	c.ready = appendBlock(c.ready, s.id, k.b, end, maxFrame)
 	c.controls.earn(1)
