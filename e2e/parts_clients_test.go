@@ -29,7 +29,7 @@ func (p *parts) scripted(t *testing.T, cases []string, program ...string) {
 func (p *parts) scriptedOnce(t *testing.T, cases []string, h2c bool, program ...string) {
 	t.Helper()
 	args, err := json.Marshal(map[string]any{"host": p.host, "port": p.port(), "ca": p.caFile(), "file": p.data.file, "sum": p.data.sum, "length": partsBody,
-		"early": partsEarly, "h2c": h2c, "own": testkit.OwnHTTP2, "cases": cases})
+		"early": partsEarly, "h2c": h2c, "codes": resetCodesPass, "cases": cases})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func (p *parts) scriptedOnce(t *testing.T, cases []string, h2c bool, program ...
 
 // lostAnswers says that an answer of a workload of HTTP/2 may be lost when it comes during an upload:
 // net/http's client forgets what it has of it when the stream is reset without an error.
-const lostAnswers = !testkit.OwnHTTP2
+const lostAnswers = !testkit.OwnHTTP2Client
 
 // pythonH2 and the others speak in scripts.
 func pythonH2(t *testing.T, p *parts) {

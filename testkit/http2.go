@@ -4,3 +4,6 @@ package testkit
 // parts ask for and it doesn't do is expected to fail: the tests that look at this constant say
 // what that is.
 const OwnHTTP2 = true
+
+// OwnHTTP2Client says the same of Warpgates towards their workloads alone.
+const OwnHTTP2Client = false
