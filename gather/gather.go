@@ -3,7 +3,7 @@
 //
 // What lives here: the bytes that wait, how they go to the socket, and how long a socket
 // may take none. What may not: what the bytes mean, and who writes next. It imports the
-// standard library and x/sys only; edgesvc/edge/front, and the two ends of HTTP/2 import it.
+// standard library and x/sys only; h2, edgesvc/edge/front and daemon/forward import it.
 package gather
 
 import (

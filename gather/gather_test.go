@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -279,36 +278,6 @@ func TestFull(t *testing.T) {
 	}
 	if n, err := c.Write([]byte("x")); n != 0 || !errors.Is(err, ErrFull) || c.Pending() != maxGathered {
 		t.Errorf("%d bytes more, %v, and %d wait", n, err, c.Pending())
-	}
-}
-
-// While the peer reads nothing, Flush leaves something behind soon, and not after megabytes.
-func TestLimitUnsent(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("Linux alone bounds what it takes")
-	}
-	c, _ := gathered(t)
-	unbounded := fill(t, c, &stream{}) - c.Pending()
-	c, peer := gathered(t)
-	if !c.LimitUnsent(Unsent) {
-		t.Fatal("refused")
-	}
-	var s stream
-	n := fill(t, c, &s)
-	bounded := n - c.Pending()
-	t.Logf("the socket takes %d KiB, and %d KiB unbounded", bounded>>10, unbounded>>10)
-	// Beyond the limit it takes what the peer has room for: 128 KiB, if nobody changed that.
-	if bounded > unbounded/2 {
-		t.Errorf("with a bound of %d it takes %d bytes, without one %d", Unsent, bounded, unbounded)
-	}
-	gone := make(chan error, 1)
-	go func() { gone <- c.Drain(time.Minute) }()
-	check(t, peer, n)
-	if err := <-gone; err != nil {
-		t.Error(err)
-	}
-	if a, _ := net.Pipe(); New(a).LimitUnsent(Unsent) {
-		t.Error("a pipe has no such bound")
 	}
 }
 

@@ -37,12 +37,13 @@ func pair(t testing.TB) (conn, peer *net.TCPConn) {
 	return conn, peer
 }
 
-// gathered is a Conn over loopback that gathers already.
+// gathered is a Conn over loopback that gathers already, and soon has no room for more.
 func gathered(t testing.TB) (c *Conn, peer *net.TCPConn) {
 	t.Helper()
 	conn, peer := pair(t)
 	c = New(conn)
 	c.Gather()
+	c.LimitUnsent(Unsent)
 	return c, peer
 }
 

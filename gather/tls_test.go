@@ -98,6 +98,7 @@ func TestTLS_Alert(t *testing.T) {
 	defer wg.Wait()
 	wg.Go(func() {
 		server.Read(make([]byte, 1)) // a record that nobody can open
+		c.Drain(time.Minute)
 		server.Close()
 	})
 	begun := make(chan struct{})
