@@ -21,14 +21,16 @@ var (
 	// PRIORITY_UPDATE, empty ones, and those of unknown types. A client of gRPC measures its path
 	// by a PING for each DATA at most, so each frame that carries something earns one.
 	controls = budget{200, 10}
-	// updates are WINDOW_UPDATE frames. A client sends two for each DATA that it gets, one for
-	// the stream and one for the connection; four are allowed.
+	// updates are WINDOW_UPDATE frames, beside those that what was sent earns.
 	updates = budget{400, 20}
 )
 
 const (
-	// updatesEarned is how many WINDOW_UPDATE a DATA frame that is sent allows.
-	updatesEarned = 4
+	// updateBytes is how many bytes of DATA earn one WINDOW_UPDATE. Go's client sends one for the
+	// stream and one for the connection for each 4 KiB that it reads.
+	updateBytes = 1 << 10
+	// maxUpdates is how many are saved: a client may read at once what it has stopped for.
+	maxUpdates = 16 << 10
 	// settingsCost is how many controls one SETTINGS counts for: a client sends a few in all,
 	// and each may change every stream.
 	settingsCost = 8
@@ -64,5 +66,5 @@ func (a *account) take(b budget, n float64, now time.Time) bool {
 	return a.spent <= b.burst
 }
 
-// earn gives some back.
-func (a *account) earn(n float64) { a.spent = max(0, a.spent-n) }
+// earn gives some back, and saves up to so much for later.
+func (a *account) earn(n, saved float64) { a.spent = max(-saved, a.spent-n) }

@@ -41,6 +41,7 @@ type Client struct {
 	reserved int
 	most     uint32 // SETTINGS_MAX_CONCURRENT_STREAMS
 	away     bool   // GOAWAY came, or it takes no more requests
+	said     error  // what the server's GOAWAY said
 }
 
 // client is what a stream has at the client.
@@ -81,6 +82,11 @@ func (c *Client) Run() error {
 	c.flush(nil)
 	c.mu.Unlock()
 	err := c.conn.read()
+	c.mu.Lock()
+	if fault, ok := errors.AsType[*ConnError](err); c.said != nil && (!ok || fault.Remote) {
+		err = c.said // it ended as it was announced
+	}
+	c.mu.Unlock()
 	c.farewell(err, 0)
 	c.nc.Close()
 	c.room()
@@ -121,6 +127,8 @@ func (c *Client) Busy() int {
 // Open begins an exchange for which Reserve has taken a place. Close gives it back.
 func (c *Client) Open(method string) *Stream {
 	s := &Stream{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	s.init(&c.conn, 0)
 	s.method, s.awaits = method, true
 	return s
@@ -264,11 +272,11 @@ func (c *Client) setting(id uint16, value uint32) error {
 func (c *Client) resetCame() error { return nil }
 
 func (c *Client) goAway(last uint32, code Code) {
-	c.away = true
+	c.away, c.said = true, &ConnError{Code: code, Remote: true}
 	for id, s := range c.streams {
 		if id > last {
 			s.unsent = true
-			s.fail(&ConnError{Code: code, Remote: true})
+			s.fail(c.said)
 			c.forget(s, true)
 		}
 	}

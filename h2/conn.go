@@ -319,7 +319,7 @@ func (c *conn) farewell(err error, last uint32) {
 	c.mu.Lock()
 	if errors.As(err, &fault) && !fault.Remote && c.err == nil {
 		c.ready = appendGoAway(c.ready, last, fault.Code, "")
-		told = c.sendGoAway()
+		told = c.sendGoAway(err)
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF // or it would be taken for the end of a body
@@ -340,11 +340,11 @@ func (c *conn) farewell(err error, last uint32) {
 	c.mu.Unlock()
 }
 
-// sendGoAway writes what is ready, without waiting for long, and reports whether it went out. The
-// lock is held.
-func (c *conn) sendGoAway() bool {
+// sendGoAway writes what is ready, without waiting for long, and reports whether it went out. All
+// streams end with err. The lock is held.
+func (c *conn) sendGoAway(err error) bool {
 	for _, s := range c.streams {
-		s.fail(ErrClosed)
+		s.fail(err)
 		c.unqueue(s)
 	}
 	c.waiting = true

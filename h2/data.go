@@ -97,7 +97,7 @@ func (c *conn) admit(f frame, length int) (*Stream, error) {
 			return nil, err
 		}
 	} else {
-		c.controls.earn(1)
+		c.controls.earn(1, 0)
 	}
 	if s == nil {
 		if c.end.idle(f.id) {

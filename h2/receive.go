@@ -101,7 +101,7 @@ func (c *conn) fragment(f frame, length, pad int) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.controls.earn(1)
+	c.controls.earn(1, 0)
 	err := c.end.section(h)
 	*h = heading{}
 	return err

@@ -358,7 +358,7 @@ func (s *Stream) SendBlock(k *Block, end, more bool) error {
 	s.answers = s.answers || k.final
 	c.borrow()
 	c.ready = appendBlock(c.ready, s.id, k.b, end, maxFrame)
-	c.controls.earn(1)
+	c.controls.earn(1, 0)
 	if end {
 		s.endSent()
 	}

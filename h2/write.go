@@ -181,8 +181,8 @@ func (c *conn) spent(s *Stream, n int) {
 	c.sendWin -= int64(n)
 	s.sent += int64(n)
 	s.large = s.sent >= smallStream
-	c.updates.earn(updatesEarned)
-	c.controls.earn(1)
+	c.updates.earn(float64(n)/updateBytes, maxUpdates)
+	c.controls.earn(1, 0)
 }
 
 // flush writes all that can go out, unless somebody does so already. It never waits for the peer:

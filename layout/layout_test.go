@@ -376,7 +376,7 @@ func wide() map[string]struct {
 		"daemon":                       {11, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events, the inspector and the look at the network meet here and only here"},
 		"tui/requests":                 {7, "nouns, what is told of them, and the four parts of every screen: keys, fields, drawing, and what a screen is"},
 		"tui/tunnels":                  {9, "as tui/requests, whose last rows it shows, with the dialog and the forms that it opens"},
-		"daemon/forward":               {12, "the second line: what an exchange is, who sends it, whether it may, its way on, and which are under way; the password and the hints of a tunnel; and no secret in what is told of it"},
+		"daemon/forward":               {14, "the second line: what an exchange is, who sends it, whether it may, its way on in either version of HTTP, and which are under way; the password and the hints of a tunnel; and no secret in what is told of it"},
 		"daemon/workload":              {7, "what answers for a tunnel: target or folder, password, hints, and who else listens"},
 		"daemon/inspect/show":          {8, "what is kept, filters, masks, encodings, forms and schemas meet here, so that nobody shows what another one masks"},
 		"daemon/rest":                  {7, "what a Host does, and what its inspector keeps, shown and exported"},

@@ -158,3 +158,29 @@ func FuzzSection(f *testing.F) {
 		}
 	})
 }
+
+// FuzzResponseSection: the same response, written in HTTP/1.1 and as fields of HTTP/2, goes on
+// alike, or both are refused.
+func FuzzResponseSection(f *testing.F) {
+	for _, s := range []struct{ method, status, fields string }{
+		{"GET", "200", "content-type:text/html\ncontent-length:5"}, {"GET", "200", "server:s\nset-cookie:a\nset-cookie:b"}, {"HEAD", "200", "content-length:5"}, {"GET", "304", "etag:x"},
+		{"GET", "204", "content-length:5"}, {"GET", "103", "link:x"}, {"POST", "200", "content-type:application/grpc\ngrpc-status:5\ncontent-length:5"}, {"GET", "600", "x_y: \t z "}, {"GET", "426", "x-request-id:a\ndate:now\nte:x\ntrailer:x"},
+	} {
+		f.Add(s.method, s.status, s.fields, false)
+		f.Add(s.method, s.status, s.fields, true)
+	}
+	f.Fuzz(func(t *testing.T, method, status, fields string, chunked bool) {
+		b := both{}
+		for line := range strings.SplitSeq(fields, "\n") {
+			if name, value, ok := strings.Cut(line, ":"); ok {
+				b.fields = append(b.fields, [2]string{name, value})
+			}
+		}
+		if !b.inBoth() || strings.ContainsAny(status, "\r\n") || status == "101" || len(b.values("cookie")) > 1 || len(fields) > relay.MaxHead/2 {
+			return
+		}
+		if err := compareResponse(method, status, b.fields, chunked); err != nil {
+			t.Fatalf("%s %q %q: %v", method, status, fields, err)
+		}
+	})
+}

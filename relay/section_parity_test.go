@@ -36,23 +36,23 @@ func bothOf(raw string) (b both, ok bool) {
 	for _, l := range lines[1:] {
 		name, value, isField := strings.Cut(l, ":")
 		value = strings.Trim(value, " \t")
-		switch lower := strings.ToLower(name); {
+		switch of := lower(name); {
 		case !isField:
 			return b, false
-		case lower == "host":
+		case of == "host":
 			b.host = value
 			hosts++
-		case lower == "transfer-encoding" && strings.EqualFold(value, "chunked") && !b.chunked:
+		case of == "transfer-encoding" && strings.EqualFold(value, "chunked") && !b.chunked:
 			b.chunked = true
-		case lower == "connection":
+		case of == "connection":
 			// What it lists has no form in HTTP/2.
 			connection = connection || strings.EqualFold(value, "upgrade")
 			if !strings.EqualFold(value, "close") && !strings.EqualFold(value, "keep-alive") && !strings.EqualFold(value, "upgrade") {
 				return b, false
 			}
-		case lower == "upgrade":
+		case of == "upgrade":
 			upgrade = strings.EqualFold(value, "websocket")
-		case lower == "keep-alive", lower == "proxy-connection", lower == "http2-settings":
+		case of == "keep-alive", of == "proxy-connection", of == "http2-settings":
 		default:
 			b.fields = append(b.fields, [2]string{name, value})
 		}
@@ -84,15 +84,26 @@ func (b *both) section() (fields pairs, end bool) {
 		fields = append(fields, ":protocol", "websocket")
 	}
 	for _, f := range b.fields {
-		fields = append(fields, strings.ToLower(f[0]), f[1])
+		fields = append(fields, lower(f[0]), f[1])
 	}
 	return fields, !b.webSocket && !b.chunked && len(b.values("content-length")) == 0
 }
 
+// lower leaves all but ASCII as it is: there are other letters whose lower case is in ASCII.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
 // values are those of all lines of a field.
-func (b *both) values(lower string) (out []string) {
+func (b *both) values(name string) (out []string) {
 	for _, f := range b.fields {
-		if strings.ToLower(f[0]) == lower {
+		if lower(f[0]) == name {
 			out = append(out, f[1])
 		}
 	}
@@ -242,7 +253,7 @@ func (b *both) inBoth() bool {
 		return false
 	}
 	for _, f := range b.fields {
-		switch strings.ToLower(f[0]) {
+		switch lower(f[0]) {
 		case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "http2-settings":
 			return false
 		}
@@ -251,4 +262,49 @@ func (b *both) inBoth() bool {
 		}
 	}
 	return true
+}
+
+// compareResponse says how what HTTP/2 makes of a response differs from what HTTP/1.1 does. chunked
+// says that its body follows and has no length.
+func compareResponse(method, status string, fields [][2]string, chunked bool) error {
+	b := both{fields: fields, chunked: chunked}
+	lengths := b.values("content-length")
+	text := "HTTP/1.1 " + status + " \r\n"
+	section := pairs{":status", status}
+	for _, f := range fields {
+		text += f[0] + ": " + f[1] + "\r\n"
+		section = append(section, lower(f[0]), f[1])
+	}
+	end := len(lengths) == 0 && !chunked
+	if chunked = chunked && len(lengths) == 0; chunked {
+		text += "Transfer-Encoding: chunked\r\n"
+	} else if end && method != "HEAD" && status != "304" {
+		text += "Content-Length: 0\r\n"
+	}
+	var one, two relay.ResponseHead
+	var r relay.Reader
+	r.Reset(strings.NewReader(text + "\r\n"))
+	defer r.Release()
+	err1 := r.ReadResponse(&one, method)
+	s := sectionOf(relay.SectionResponse, section)
+	err2 := s.Response(&two, method, end && !strings.HasPrefix(status, "1"))
+	switch {
+	case (err1 == nil) != (err2 == nil):
+		return fmt.Errorf("%v in HTTP/1.1, %w in HTTP/2", err1, err2)
+	case err1 != nil:
+		return nil
+	case one.Status != two.Status:
+		return fmt.Errorf("status %d in HTTP/1.1, %d in HTTP/2", one.Status, two.Status)
+	}
+	if one.Framing == relay.Length && two.Framing == relay.Chunked && s.Content() == one.Length {
+		return nil // for the sake of trailers
+	}
+	lines := func(h *relay.ResponseHead) string {
+		two.Reason, one.Reason = nil, nil
+		return strings.ToLower(string(h.Append(nil, relay.Hop{})))
+	}
+	if x, y := lines(&one), lines(&two); x != y || one.Framing != two.Framing || one.Framing == relay.Length && one.Length != two.Length || one.DeclaredLength() != two.DeclaredLength() || one.Streams() != two.Streams() {
+		return fmt.Errorf("HTTP/1.1 makes\n%q of it, framing %d, HTTP/2\n%q, framing %d", x, one.Framing, y, two.Framing)
+	}
+	return nil
 }

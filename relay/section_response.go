@@ -93,6 +93,9 @@ func (s *Section) trails() bool {
 	return isOfType(s.Fields, streamTypes[:1])
 }
 
+// Reason is the phrase that HTTP/1.1 has for a status, empty for one that has none.
+func Reason(status int) string { return string(reasons[status]) }
+
 // reasons are the phrases that HTTP/1.1 has for statuses. HTTP/2 has none.
 var reasons = map[int][]byte{
 	100: []byte("Continue"), 102: []byte("Processing"), 103: []byte("Early Hints"),

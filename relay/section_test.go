@@ -14,8 +14,8 @@ import (
 // pairs are the fields of a section: a name, its value, the next name.
 type pairs []string
 
-// section takes fields in.
-func section(kind relay.SectionKind, fields pairs) *relay.Section {
+// sectionOf takes fields in.
+func sectionOf(kind relay.SectionKind, fields pairs) *relay.Section {
 	s := new(relay.Section)
 	s.Reset(kind)
 	for i := 0; i < len(fields); i += 2 {
@@ -33,7 +33,7 @@ func with(method string, more ...string) pairs {
 
 // requested is what fields become.
 func requested(fields pairs, end bool) (req relay.Request, s *relay.Section, err error) {
-	s = section(relay.SectionRequest, fields)
+	s = sectionOf(relay.SectionRequest, fields)
 	err = s.Request(&req, new(relay.Names), end)
 	return req, s, err
 }
@@ -260,7 +260,7 @@ func TestSectionCrumbs(t *testing.T) {
 // TestSectionIsUsedAgain: nothing of a section gets into the next one, and a large one leaves
 // no memory behind.
 func TestSectionIsUsedAgain(t *testing.T) {
-	s := section(relay.SectionRequest, of("connection", "x", "cookie", "a", "x-request-id", "first", "te", "trailers", "content-length", "7", "host", "b"))
+	s := sectionOf(relay.SectionRequest, of("connection", "x", "cookie", "a", "x-request-id", "first", "te", "trailers", "content-length", "7", "host", "b"))
 	s.Reset(relay.SectionRequest)
 	for i, f := 0, of("accept", "y"); i < len(f); i += 2 {
 		s.Add(f[i], f[i+1])
@@ -379,7 +379,7 @@ func TestSectionResponse(t *testing.T) {
 		{"GET", true, pairs{":status", "299", "set-cookie", "a", "set-cookie", "b", "x-request-id", "i", "te", "x", "proxy-authenticate", "x"}, "299 \r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Request-Id: i\r\nContent-Length: 0\r\n", 0},
 	} {
 		var h relay.ResponseHead
-		s := section(relay.SectionResponse, c.fields)
+		s := sectionOf(relay.SectionResponse, c.fields)
 		err := s.Response(&h, c.method, c.end)
 		if err != nil || string(h.Append(nil, relay.Hop{})) != "HTTP/1.1 "+c.want+"\r\n" || s.Content() != c.content || !h.KeepAlive() {
 			t.Errorf("%q to %s: %q, content %d, %v", c.fields, c.method, h.Append(nil, relay.Hop{}), s.Content(), err)
@@ -419,7 +419,7 @@ func TestP18_MalformedResponses(t *testing.T) {
 		"1 MiB":                        {true, pairs{":status", "200", "x", strings.Repeat("a", 1<<20)}},
 	} {
 		h := relay.ResponseHead{Status: 200}
-		err := section(relay.SectionResponse, c.fields).Response(&h, "GET", c.end)
+		err := sectionOf(relay.SectionResponse, c.fields).Response(&h, "GET", c.end)
 		if !errors.Is(err, relay.ErrMalformedResponse) || relay.Rule(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -437,7 +437,7 @@ func TestRow10_SectionTrailers(t *testing.T) {
 			fields = append(fields, lower, "x")
 		}
 	}
-	got, err := section(relay.SectionTrailer, fields).Trailer()
+	got, err := sectionOf(relay.SectionTrailer, fields).Trailer()
 	if err != nil || len(got) != len(goodTrailers) {
 		t.Errorf("%q, %v", fieldLines(got), err)
 	}
@@ -450,15 +450,15 @@ func TestRow10_SectionTrailers(t *testing.T) {
 		"pseudo-field": {":path", "/"}, "status": {":status", "200"}, "capitals": {"Grpc-Status", "0"}, "line end": {"x", "a\nb"}, "control": {"x", "\x01"}, "connection": {"connection", "close"},
 		"too large": {"x", strings.Repeat("a", relay.MaxTrailer)}, "length": {"content-length", "x"},
 	} {
-		if got, err := section(relay.SectionTrailer, fields).Trailer(); !errors.Is(err, relay.ErrBody) || got != nil || relay.Rule(err) == "" {
+		if got, err := sectionOf(relay.SectionTrailer, fields).Trailer(); !errors.Is(err, relay.ErrBody) || got != nil || relay.Rule(err) == "" {
 			t.Errorf("%s: %q, %v", name, fieldLines(got), err)
 		}
 	}
-	if got, err := section(relay.SectionTrailer, nil).Trailer(); err != nil || len(got) != 0 {
+	if got, err := sectionOf(relay.SectionTrailer, nil).Trailer(); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}
 	// gRPC writes messages as they are, blanks at their ends too.
-	if got, err := section(relay.SectionTrailer, pairs{"grpc-status", "5", "grpc-message", "not found "}).Trailer(); err != nil || fieldLines(got) != "Grpc-Status: 5\nGrpc-Message: not found\n" {
+	if got, err := sectionOf(relay.SectionTrailer, pairs{"grpc-status", "5", "grpc-message", "not found "}).Trailer(); err != nil || fieldLines(got) != "Grpc-Status: 5\nGrpc-Message: not found\n" {
 		t.Errorf("%q, %v", fieldLines(got), err)
 	}
 }

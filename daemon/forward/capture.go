@@ -1,10 +1,8 @@
 package forward
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"net/http"
 	"os"
 
 	"github.com/mezusphere/mezu"
@@ -23,16 +21,15 @@ func (w *worker) capture() error {
 	status, kind, text := c.Status, c.MediaType, c.Body
 	switch {
 	case w.upgrade != "":
-		status, kind, text = http.StatusNotImplemented, "text/plain; charset=utf-8", []byte(noWorkload)
+		status, kind, text = statusNotImplemented, "text/plain; charset=utf-8", []byte(noWorkload)
 	case status == 0:
-		status = http.StatusOK
+		status = statusOK
 	}
-	fields := http.Header{}
+	a := answer{status: status, text: text}
 	if kind != "" {
-		fields.Set("Content-Type", kind)
+		a.fields = [][2]string{{"content-type", kind}}
 	}
-	out := &http.Response{StatusCode: status, Header: fields, ContentLength: int64(len(text)), Body: io.NopCloser(bytes.NewReader(text))}
-	return w.answerItself(out)
+	return w.answerItself(&a)
 }
 
 // takeBody reads the body of a request that goes to no workload to its end.
@@ -59,26 +56,4 @@ func (w *worker) takeBody() error {
 			return relay.ErrClientGone
 		}
 	}
-}
-
-// answerItself sends a response of the Warpgate's own.
-func (w *worker) answerItself(out *http.Response) error {
-	var head relay.ResponseHead
-	if err := relay.ResponseFrom(out, w.req.Method, &head); err != nil {
-		return err
-	}
-	w.rememberPassword(&head)
-	w.x.Status, w.x.Began = out.StatusCode, true
-	w.c.Timed.SetRead(headTimeout)
-	w.c.Timed.SetWrite(wordTimeout)
-	var src relay.StreamSource
-	src.Reset(out.Body, func() http.Header { return nil }, 0)
-	defer src.Close()
-	if err := w.send(&head, &src, false); err != nil {
-		return relay.ClientFault(err)
-	}
-	if w.req.Method != http.MethodHead {
-		w.x.BytesOut = out.ContentLength
-	}
-	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/grant"
+	"github.com/mezusphere/mezu/h2"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/underway"
 )
@@ -87,9 +88,10 @@ type Forwarder struct {
 	cfg       Config
 	targets   atomic.Pointer[targets]
 	retargets sync.Mutex      // one Retarget at a time
-	life      context.Context // of what net/http does by itself
+	life      context.Context // of connections of HTTP/2, and tries of TLS
 	end       context.CancelFunc
-	drops     sync.WaitGroup // bodies that are being closed, and tries of TLS
+	beside    sync.WaitGroup // goroutines of both
+	crew      h2.Crew
 
 	pingAfter, pingTimeout time.Duration
 }
@@ -109,5 +111,6 @@ func New(cfg Config) *Forwarder {
 func (f *Forwarder) Close() {
 	f.targets.Load().close(newTargets(Targets{}))
 	f.end()
-	f.drops.Wait()
+	f.beside.Wait()
+	f.crew.Close()
 }

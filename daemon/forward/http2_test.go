@@ -133,8 +133,7 @@ func TestRefusedStreams_Row18(t *testing.T) {
 			c.WriteGoAway(0, http2.ErrCodeNo, nil)
 			c.conn.(*net.TCPConn).CloseWrite()
 		}, size: 7},
-		"GOAWAY with an error": {first: func(c *framed, _ uint32, _ string) { c.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) }, size: 7,
-			code: mezu.CodeWorkloadRefused, why: "GOAWAY", again: true},
+		"GOAWAY with an error": {first: func(c *framed, _ uint32, _ string) { c.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) }, size: 7},
 		"too late": {first: func(c *framed, id uint32, _ string) {
 			c.WriteWindowUpdate(0, 1<<20)
 			c.WriteWindowUpdate(id, 1<<20)
@@ -195,6 +194,42 @@ func TestRefusedStreams_Row18(t *testing.T) {
 	}
 }
 
+// TestRefusedForGood_Row18: a workload that never begins with a request is asked a few times, on
+// new connections where it ends the old ones. Then the edge may ask another Warpgate.
+func TestRefusedForGood_Row18(t *testing.T) {
+	t.Parallel()
+	for name, refuse := range map[string]func(c *framed, id uint32){
+		"REFUSED_STREAM":       func(c *framed, id uint32) { c.WriteRSTStream(id, http2.ErrCodeRefusedStream) },
+		"GOAWAY":               func(c *framed, _ uint32) { c.WriteGoAway(0, http2.ErrCodeNo, nil) },
+		"GOAWAY with an error": func(c *framed, _ uint32) { c.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			e := newWorld(t, framedWorkload(t, func(c *framed) {
+				for {
+					id, body, ok := c.request(false)
+					if !ok {
+						return
+					}
+					if asked.Add(1); body != "hello" {
+						t.Errorf("the body is %q", body)
+					}
+					refuse(c, id)
+				}
+			})).connect(false)
+			e.ask(postOf("/", "hello"))
+			if f := e.fails(mezu.CodeWorkloadRefused); !f.Unsent || !strings.Contains(f.Detail, strings.TrimSuffix(name, " with an error")) {
+				t.Errorf("%+v", f)
+			}
+			if n := asked.Load(); n != 5 {
+				t.Errorf("it was asked %d times", n)
+			}
+			e.goesOn()
+		})
+	}
+}
+
 // TestManyShareAWorkload_Row18: neither an upload that the workload does not take nor
 // readers that take nothing stop anybody else, and none of them holds more than its
 // window.
@@ -247,7 +282,7 @@ func TestManyShareAWorkload_Row18(t *testing.T) {
 }
 
 // TestWindows_Row18: what a workload may send ahead is bounded, for a stream and for
-// all streams that share its connection.
+// all streams that share its connection, and grows only where it is read.
 func TestWindows_Row18(t *testing.T) {
 	const streams = 16
 	seen := make(chan *framed, 1)
@@ -265,7 +300,7 @@ func TestWindows_Row18(t *testing.T) {
 		w.connect(false).ask(newGet)
 	}
 	c := receive(t, seen, "connection with as many streams as it may have")
-	if c.window > 256<<10 || c.credit < streams*c.window {
+	if c.window > 64<<10 || c.credit < 4*c.window || c.credit > 4<<20 {
 		t.Errorf("a window of %d bytes for each of %d streams, %d for the connection", c.window, streams, c.credit)
 	}
 }

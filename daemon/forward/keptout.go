@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -21,30 +19,30 @@ const challenge = `Basic realm="tunnel", charset="UTF-8"`
 // keepOut answers a request that the tunnel's guard doesn't let pass. The Warpgate does it
 // itself, because an edge knows no challenge.
 func (w *worker) keepOut(v guard.Verdict) error {
-	status, said := v.Code.Status(), "This address asks for a user and a password."
-	fields := http.Header{"Cache-Control": {"no-store"}}
+	said := "This address asks for a user and a password."
+	a := answer{status: v.Code.Status(), fields: [][2]string{{"cache-control", "no-store"}}}
+	add := func(name, value string) { a.fields = append(a.fields, [2]string{name, value}) }
 	if v.Code == mezu.CodeRateLimited {
 		said = "There were too many wrong passwords. Try again in a while." // from this address, or from many at once
-		fields.Set("Retry-After", strconv.Itoa(int((v.Wait+time.Second-1)/time.Second)))
+		add("retry-after", strconv.Itoa(int((v.Wait+time.Second-1)/time.Second)))
 	} else {
-		fields.Set("WWW-Authenticate", challenge)
+		add("www-authenticate", challenge)
 	}
-	text := ""
 	if w.wantsPage() {
-		fields.Set("Content-Type", "text/html; charset=utf-8")
-		fields.Set("Content-Security-Policy", "default-src 'none'")
-		text = fmt.Sprintf("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>%d</title>\n<p>%s</p>\n<p><small>%s, request %s</small></p>\n",
-			status, said, v.Code, html.EscapeString(w.info.ID))
+		add("content-type", "text/html; charset=utf-8")
+		add("content-security-policy", "default-src 'none'")
+		a.text = fmt.Appendf(nil, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>%d</title>\n<p>%s</p>\n<p><small>%s, request %s</small></p>\n",
+			a.status, said, v.Code, html.EscapeString(w.info.ID))
 	} else {
-		fields.Set("Content-Type", "application/problem+json")
-		problem, err := json.Marshal(map[string]any{"status": status, "title": http.StatusText(status), "code": v.Code, "detail": said, "request_id": w.info.ID})
+		add("content-type", "application/problem+json")
+		var err error
+		a.text, err = json.Marshal(map[string]any{"status": a.status, "title": relay.Reason(a.status), "code": v.Code, "detail": said, "request_id": w.info.ID})
 		if err != nil {
 			return err
 		}
-		text = string(problem)
 	}
 	w.keptOut = v.Code
-	err := w.answerItself(&http.Response{StatusCode: status, Header: fields, ContentLength: int64(len(text)), Body: io.NopCloser(strings.NewReader(text))})
+	err := w.answerItself(&a)
 	if err == nil {
 		w.c.Body.Discard(relay.MaxDrain)
 	}

@@ -4,67 +4,63 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/h2"
 	"github.com/mezusphere/mezu/relay"
 )
 
 // Limits of connections to a workload of HTTP/2. Many exchanges share one, and must
 // not be able to stop one another.
 const (
-	// laneStreams is how many exchanges share a connection: as many as its window
-	// has room for. net/http's is at most 4 MiB.
-	laneStreams = 16
-	// streamWindow is what a workload may send of a response before any of it is read. It
-	// is twice HTTP/2's own default: 128 MB/s over a path of 1 ms. It is also the memory
-	// that a slow reader costs more than over HTTP/1.1.
-	streamWindow = 128 << 10
-	// connWindow holds the windows of all streams of a connection, so that a slow
-	// reader takes nothing of the others'.
-	connWindow = laneStreams * streamWindow
 	// sharedUpload is how many bytes of request bodies one connection carries at a time. It
 	// is the window that every workload begins with (RFC 9113, 6.9.2), so that a body goes
 	// out even if the workload reads none of the others. A body that may be larger gets a
 	// connection that carries no other body.
 	sharedUpload = 65_535
-	// readFrame is the largest frame that a workload may send, the least that
-	// HTTP/2 allows: a connection keeps a buffer of that size.
-	readFrame = 16 << 10
-	// pingAfter is the silence of a connection after which the workload is asked
-	// whether it is there, pingTimeout how long it may take to answer: together, and
-	// with a moment to notice, a dead connection is found within 10 s.
-	pingAfter   = 4 * time.Second
-	pingTimeout = 4 * time.Second
-	// takesNothing is how long a connection may take no byte: a server of HTTP/2
-	// reads its connection whatever becomes of its streams.
-	takesNothing = 8 * time.Second
+	// pingAfter is the silence of a connection with exchanges under way after which the workload
+	// is asked whether it is there, pingTimeout how long it may take to answer: together, and with
+	// a moment to notice, a dead connection is found within 10 s.
+	pingAfter   = 5 * time.Second
+	pingTimeout = 3 * time.Second
 )
 
-// headerRoom is what net/http may read of a section of fields. It drops without a word
-// what is beyond it in trailers of HTTP/2, so it gets more than we take, and package
-// relay says no.
-const headerRoom = 4 * relay.MaxHead
+// Protocols by their names in ALPN.
+const (
+	protocolOne = "http/1.1"
+	protocolTwo = "h2"
+)
 
-// lanes are the connections to one workload that speaks HTTP/2 or TLS.
+// lanes are the connections to one workload that exchanges share: those of HTTP/2. A workload
+// behind TLS may turn out to speak HTTP/1.1; its connections are the pool's.
 type lanes struct {
-	f   *Forwarder
-	way *way
-	tls *tls.Config
+	f    *Forwarder
+	two  bool // it is known to speak HTTP/2, without TLS
+	dial func(ctx context.Context, by time.Time) (net.Conn, error)
+	pool *pool
 
 	mu     sync.Mutex
 	open   []*lane // the first that has room is taken, so that the last grow old
-	closed bool    // connections are closed when nobody uses them
+	making *making // the connection that is being made, nil if none is
+	one    bool    // the workload has agreed on HTTP/1.1 last
+	sweeps *time.Timer
+	closed bool // connections are closed when nobody uses them
 }
 
-// lane is one connection, as net/http's client keeps it: it makes another one when
-// the workload ends it, and sends again what may be. To a workload that speaks
-// HTTP/1.1 behind TLS it is as many as there are exchanges.
+// making is a connection that is being made. Those who need one wait for it.
+type making struct {
+	done chan struct{}
+	err  error // for all of them
+}
+
+// lane is one connection.
 type lane struct {
-	of        *lanes
-	transport *http.Transport
+	of     *lanes
+	client *h2.Client
+	reused atomic.Bool // an exchange has ended on it
 	// All below is guarded by of.
 	busy   int       // exchanges
 	upload int       // bytes of bodies, up to sharedUpload
@@ -72,30 +68,120 @@ type lane struct {
 }
 
 // uploadOf is what the body of a request may take of the window of its connection.
-func uploadOf(r *relay.Request) int {
+func uploadOf(r *relay.Request, c *relay.Client) int {
 	switch {
 	case r.Framing == relay.NoBody:
 		return 0
 	case r.Framing == relay.Length && r.Length < sharedUpload:
 		return int(r.Length)
+	case c.UploadNow():
+		return c.Reader.Buffered()
 	}
 	return sharedUpload
 }
 
-// take gives a connection with room for an exchange whose body is of that size.
-func (l *lanes) take(upload int) *lane {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range l.open {
-		if c.busy < laneStreams && c.upload+upload <= sharedUpload {
-			c.busy++
-			c.upload += upload
-			return c
+// take gives a connection with room for an exchange whose body is of that size, or one of
+// HTTP/1.1, which is a new one if fresh is true.
+func (l *lanes) take(ctx context.Context, by time.Time, upload int, fresh bool) (*lane, *workloadConn, error) {
+	for {
+		l.mu.Lock()
+		if ln := l.room(upload); ln != nil {
+			l.mu.Unlock()
+			return ln, nil, nil
+		}
+		one, m := l.one, l.making
+		if !one && m == nil {
+			l.making = &making{done: make(chan struct{})}
+		}
+		l.mu.Unlock()
+		switch {
+		case one:
+			if !fresh {
+				if c := l.pool.warmest(); c != nil {
+					return nil, c, nil
+				}
+			}
+			return l.make(ctx, by, upload)
+		case m == nil:
+			return l.makeForAll(ctx, by, upload)
+		}
+		if err := m.wait(ctx, by); err != nil {
+			return nil, nil, err
 		}
 	}
-	c := &lane{of: l, transport: l.transport(), busy: 1, upload: upload}
-	l.open = append(l.open, c)
-	return c
+}
+
+// wait waits until the connection is there, or isn't.
+func (m *making) wait(ctx context.Context, by time.Time) error {
+	timer := time.NewTimer(time.Until(by))
+	defer timer.Stop()
+	select {
+	case <-m.done:
+		return m.err
+	case <-timer.C:
+		return context.DeadlineExceeded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// makeForAll makes the connection that others wait for. If whoever makes it has no more time,
+// another one tries.
+func (l *lanes) makeForAll(ctx context.Context, by time.Time, upload int) (*lane, *workloadConn, error) {
+	ln, conn, err := l.make(ctx, by, upload)
+	l.mu.Lock()
+	m := l.making
+	l.making = nil
+	l.mu.Unlock()
+	if ctx.Err() == nil && time.Now().Before(by) {
+		m.err = err
+	}
+	close(m.done)
+	return ln, conn, err
+}
+
+// make makes a connection. One of HTTP/2 is for others, too.
+func (l *lanes) make(ctx context.Context, by time.Time, upload int) (*lane, *workloadConn, error) {
+	conn, err := l.dial(ctx, by)
+	if err != nil {
+		return nil, nil, err
+	}
+	secure, _ := conn.(*tls.Conn)
+	two := l.two || secure.ConnectionState().NegotiatedProtocol == protocolTwo
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.one = !two; l.one {
+		return nil, newConn(conn), nil
+	}
+	ln := &lane{of: l, busy: 1, upload: upload}
+	ln.client = h2.NewClient(conn, &l.f.crew, h2.ClientConfig{PingAfter: l.f.pingAfter, PingTimeout: l.f.pingTimeout})
+	ln.client.Reserve()
+	l.f.beside.Go(func() {
+		defer context.AfterFunc(l.f.life, ln.client.Kill)()
+		ln.client.Run()
+		l.forget(ln)
+	})
+	l.open = append(l.open, ln)
+	return ln, nil, nil
+}
+
+// room finds a connection with room, nil if there is none. The lock is held.
+func (l *lanes) room(upload int) *lane {
+	for _, ln := range l.open {
+		if ln.upload+upload <= sharedUpload && ln.client.Reserve() {
+			ln.busy++
+			ln.upload += upload
+			return ln
+		}
+	}
+	return nil
+}
+
+// forget drops a connection that has ended.
+func (l *lanes) forget(ln *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = slices.DeleteFunc(l.open, func(o *lane) bool { return o == ln })
 }
 
 // shrink notes that a body turned out to be smaller.
@@ -105,24 +191,47 @@ func (c *lane) shrink(by int) {
 	c.upload -= by
 }
 
-// release ends an exchange whose body was of that size. Connections that have been
-// idle for so long that net/http has closed them are forgotten.
+// release ends an exchange whose body was of that size.
 func (c *lane) release(upload int) {
 	l := c.of
-	now := time.Now()
+	if !c.reused.Load() {
+		c.reused.Store(true)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.busy--
 	c.upload -= upload
-	if c.busy == 0 {
-		c.since = now
-		if l.closed {
-			c.transport.CloseIdleConnections()
+	switch {
+	case c.busy > 0:
+	case l.closed:
+		c.client.Leave()
+	default:
+		c.since = time.Now()
+		if l.sweeps == nil {
+			l.sweeps = time.AfterFunc(idleLife, l.sweep)
 		}
 	}
-	for n := len(l.open) - 1; n > 0 && l.open[n].busy == 0 && now.Sub(l.open[n].since) > idleLife; n-- {
-		l.open[n] = nil
-		l.open = l.open[:n]
+}
+
+// sweep ends connections that have been idle for too long. A timer calls it.
+func (l *lanes) sweep() {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := time.Duration(0)
+	for _, ln := range l.open {
+		if ln.busy > 0 {
+			continue
+		}
+		left := idleLife - now.Sub(ln.since)
+		if left <= 0 {
+			ln.client.Leave()
+		} else if next == 0 || left < next {
+			next = left
+		}
+	}
+	if l.sweeps = nil; next > 0 && !l.closed {
+		l.sweeps = time.AfterFunc(next, l.sweep)
 	}
 }
 
@@ -131,66 +240,12 @@ func (l *lanes) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	for _, c := range l.open {
-		if c.busy == 0 {
-			c.transport.CloseIdleConnections()
+	if l.sweeps != nil {
+		l.sweeps.Stop()
+	}
+	for _, ln := range l.open {
+		if ln.busy == 0 {
+			ln.client.Leave()
 		}
 	}
-}
-
-// transport makes net/http's client for one lane.
-func (l *lanes) transport() *http.Transport {
-	protocols := new(http.Protocols)
-	if l.way.to.Scheme == mezu.UpstreamH2C {
-		protocols.SetUnencryptedHTTP2(true)
-	} else {
-		protocols.SetHTTP1(true)
-		protocols.SetHTTP2(true)
-	}
-	return &http.Transport{
-		Protocols:              protocols,
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return l.f.dialTracked(ctx, l.way) },
-		TLSHandshakeTimeout:    dialTimeout,
-		TLSClientConfig:        l.tls.Clone(), // net/http changes it
-		DisableCompression:     true,
-		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        idleLife,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: headerRoom,
-		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerStream:     streamWindow,
-			MaxReceiveBufferPerConnection: connWindow,
-			MaxReadFrameSize:              readFrame,
-			SendPingTimeout:               l.f.pingAfter,
-			PingTimeout:                   l.f.pingTimeout,
-			WriteByteTimeout:              takesNothing,
-		},
-	}
-}
-
-// dialTracked dials for net/http, which goes on with a dial that nobody waits for any
-// more, until the Forwarder is closed.
-func (f *Forwarder) dialTracked(ctx context.Context, to *way) (net.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(f.life, cancel)()
-	conn, err := to.dial(ctx, &net.Dialer{}, dialTimeout)
-	if err != nil {
-		return nil, err
-	}
-	c := &trackedConn{Conn: conn}
-	c.forget = context.AfterFunc(f.life, func() { conn.Close() })
-	return c, nil
-}
-
-// trackedConn is a connection that ends with the Forwarder.
-type trackedConn struct {
-	net.Conn
-	forget func() bool
-}
-
-// Close closes it.
-func (c *trackedConn) Close() error {
-	c.forget()
-	return c.Conn.Close()
 }

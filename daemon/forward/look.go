@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/hint"
@@ -58,7 +57,7 @@ func (w *worker) deliver(h *relay.ResponseHead, body relay.Source, closing bool)
 	}
 	watcher := w.watcher
 	suspects := watcher != nil && watcher.Suspects(h.Status, h.Length)
-	wantsTLS := w.doubted && h.Status == http.StatusBadRequest && h.Length <= maxComplaint
+	wantsTLS := w.doubted && h.Status == statusBadRequest && h.Length <= maxComplaint
 	if !suspects && !wantsTLS || !looks(h) {
 		return w.send(h, body, closing)
 	}
@@ -140,7 +139,7 @@ func (w *worker) explain(u mezu.Upstream, err error) {
 		watcher.Upgrade(w.req.Host, w.req.Path.Path)
 	case refusal.Code == mezu.CodeWorkloadBadResponse, refusal.Code == mezu.CodeWorkloadReset:
 		if watcher.MayTryTLS() {
-			w.f.drops.Go(func() { w.f.tryTLS(u, watcher) })
+			w.f.beside.Go(func() { w.f.tryTLS(u, watcher) })
 		}
 	}
 }

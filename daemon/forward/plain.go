@@ -22,9 +22,7 @@ func (w *worker) plain(u mezu.Upstream) (unsent bool, err error) {
 	if err != nil {
 		return w.undialled(u, by, err)
 	}
-	if w.watched {
-		w.rec.Connected(time.Since(asked), conn.reused)
-	}
+	w.connected(asked, conn.reused)
 	again, err := w.try(u, p, conn)
 	if again == relay.Anywhere && conn.reused {
 		// The workload closed the idle connection just then.

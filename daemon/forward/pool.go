@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/gather"
 )
 
 // Limits of connections to one workload.
@@ -46,8 +47,9 @@ type workloadConn struct {
 	writeBy time.Time
 }
 
-// dialer makes connections that speak HTTP/1.1.
-func (t *targets) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.Conn, error) {
+// dialer makes connections that speak one of these protocols, by their names in ALPN. Without TLS
+// nothing is agreed on.
+func (t *targets) dialer(u mezu.Upstream, protocols ...string) func(context.Context, time.Time) (net.Conn, error) {
 	way := newWay(u)
 	plain := func(ctx context.Context, by time.Time) (net.Conn, error) {
 		if !by.IsZero() {
@@ -61,7 +63,7 @@ func (t *targets) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.
 		return plain
 	}
 	cfg := t.TLS(u)
-	cfg.NextProtos = []string{"http/1.1"}
+	cfg.NextProtos = protocols
 	cfg.ServerName, _, _ = net.SplitHostPort(u.Address)
 	return func(ctx context.Context, by time.Time) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -74,7 +76,7 @@ func (t *targets) dialer(u mezu.Upstream) func(context.Context, time.Time) (net.
 		if err != nil {
 			return nil, err
 		}
-		conn := tls.Client(raw, cfg)
+		conn := tls.Client(gather.New(raw), cfg) // below TLS, if it turns out to be HTTP/2
 		if err := conn.HandshakeContext(ctx); err != nil {
 			raw.Close()
 			return nil, err
@@ -98,27 +100,39 @@ func (p *pool) fresh(ctx context.Context, by time.Time) (*workloadConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newConn(conn), nil
+}
+
+func newConn(conn net.Conn) *workloadConn {
 	c := &workloadConn{Conn: conn, abort: func() { abort(conn) }}
 	c.look.at(conn)
-	return c, nil
+	return c
 }
 
 // get takes the warmest idle connection that is alive, or makes one by the given
 // time.
 func (p *pool) get(ctx context.Context, by time.Time) (*workloadConn, error) {
+	if c := p.warmest(); c != nil {
+		return c, nil
+	}
+	return p.fresh(ctx, by)
+}
+
+// warmest takes the warmest idle connection that is alive, nil if there is none.
+func (p *pool) warmest() *workloadConn {
 	for {
 		p.mu.Lock()
 		n := len(p.idle) - 1
 		if n < 0 {
 			p.mu.Unlock()
-			return p.fresh(ctx, by)
+			return nil
 		}
 		c := p.idle[n]
 		p.idle[n] = nil
 		p.idle = p.idle[:n]
 		p.mu.Unlock()
 		if c.look.quiet() {
-			return c, nil
+			return c
 		}
 		c.Close()
 	}

@@ -3,7 +3,6 @@ package forward
 import (
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -165,7 +164,7 @@ func appendFields(dst []byte, fields []relay.Field) []byte {
 
 // telling reports whether the tape is told of a response's heads.
 func (w *worker) telling(status int) bool {
-	return w.watched || w.rec != nil && (status >= http.StatusInternalServerError || w.keptOut != "")
+	return w.watched || w.rec != nil && (status >= statusInternalServerError || w.keptOut != "")
 }
 
 // send sends a response to the edge.
@@ -315,35 +314,4 @@ func (w *worker) tellInterim(h *relay.ResponseHead) {
 	default:
 		w.tell(PartInterim, func(dst []byte) []byte { return h.Append(dst, relay.Hop{}) })
 	}
-}
-
-// roundTripMarks tells a tape of the moments of an exchange by net/http, which may tell of them
-// when it has ended.
-type roundTripMarks struct {
-	tape  Tape // nil when it has ended
-	body  bool // the request has one
-	began time.Time
-	mu    sync.Mutex
-}
-
-// tell calls say, unless the exchange has ended or is not recorded.
-func (m *roundTripMarks) tell(say func(Tape)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.tape != nil {
-		say(m.tape)
-	}
-}
-
-func (m *roundTripMarks) end() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.tape = nil
-}
-
-// mark is a callback that tells of a moment.
-func (m *roundTripMarks) mark(at Mark) { m.tell(func(t Tape) { t.Mark(at) }) }
-
-func (m *roundTripMarks) connected(reused bool) {
-	m.tell(func(t Tape) { t.Connected(time.Since(m.began), reused) })
 }

@@ -117,21 +117,22 @@ func (t *targets) pool(u mezu.Upstream) *pool {
 	}
 	t.making.Lock()
 	defer t.making.Unlock()
-	p, loaded := t.pools.LoadOrStore(u, &pool{dial: t.dialer(u), life: idleLife})
+	p, loaded := t.pools.LoadOrStore(u, &pool{dial: t.dialer(u, protocolOne), life: idleLife})
 	if t.ended && !loaded { // for a request that began before
 		p.(*pool).close()
 	}
 	return p.(*pool)
 }
 
-// lanes gives the connections to u that net/http keeps.
+// lanes gives the connections to u that exchanges share.
 func (t *targets) lanes(f *Forwarder, u mezu.Upstream) *lanes {
 	if l, ok := t.clients.Load(u); ok {
 		return l.(*lanes)
 	}
+	p := t.pool(u)
 	t.making.Lock()
 	defer t.making.Unlock()
-	l, loaded := t.clients.LoadOrStore(u, &lanes{f: f, way: newWay(u), tls: t.TLS(u)})
+	l, loaded := t.clients.LoadOrStore(u, &lanes{f: f, two: u.Scheme == mezu.UpstreamH2C, dial: t.dialer(u, protocolTwo, protocolOne), pool: p})
 	if t.ended && !loaded {
 		l.(*lanes).close()
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/daemon/forward/hint"
-	"github.com/mezusphere/mezu/pipe"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
@@ -29,6 +28,7 @@ type worker struct {
 	fwd     relay.Forwarded
 	x       relay.Exchange
 	server  relay.Server // the workload, where it speaks HTTP/1.1
+	stream  stream       // the same in HTTP/2
 	looking looking
 	watcher *hint.Watcher // who recognises what is in the way of this request, nil for nobody
 	ask     policy.Request
@@ -43,8 +43,6 @@ type worker struct {
 
 	under  underway.Request
 	broken bool // a panic left the exchange in an unknown state
-
-	silence pipe.Silence // of an exchange by net/http
 
 	tape     Tape      // of this connection, nil if nothing is recorded
 	rec      Tape      // the same, if this request is
@@ -161,7 +159,7 @@ func (w *worker) request(payload []byte) bool {
 		return false
 	}
 	c := &w.c
-	defer c.Body.Close()
+	defer c.End()
 	w.broken = false
 	complete, unsent, err := w.carry()
 	w.under.End()
@@ -283,9 +281,9 @@ func (w *worker) forward() (unsent bool, err error) {
 	switch {
 	case u.Scheme == mezu.UpstreamH2C:
 		w.req.Upgrade = "" // there is none in HTTP/2: the workload answers as it does without
-		unsent, err = w.roundTrip(u)
+		unsent, err = w.share(u)
 	case u.Scheme == mezu.UpstreamHTTPS && w.req.Upgrade == "":
-		unsent, err = w.roundTrip(u)
+		unsent, err = w.share(u)
 	default:
 		unsent, err = w.plain(u)
 	}
