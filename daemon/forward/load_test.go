@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mezusphere/mezu/h2"
 	"github.com/mezusphere/mezu/preface"
+	"github.com/mezusphere/mezu/relay"
 )
 
 // mixedWorkload answers by path, in every shape that a response has.
@@ -207,3 +209,68 @@ func chunked(body string) string {
 	}
 	return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 }
+
+// BenchmarkShared is a small call of gRPC's shape through a Warpgate's data connection to a
+// workload of HTTP/2, which is in the same process, as is the edge's end.
+func BenchmarkShared(b *testing.B) {
+	answer := strings.Repeat("x", 1024)
+	server := h2.NewServer(h2.ServerConfig{Serve: func(s *h2.Stream) {
+		var r relay.Request
+		var names relay.Names
+		if err := s.Request(&r, &names); err != nil {
+			b.Error(err)
+		}
+		for {
+			if _, err := s.Next(); err != nil {
+				break
+			}
+		}
+		var k h2.Block
+		k.Status(200)
+		k.FieldText("content-type", "text/plain")
+		s.SendBlock(&k, false, true)
+		s.Send([]byte(answer), true, false)
+	}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		server.ServeConn(c, nobody{}, nil)
+		c.Close()
+	})
+	w := newWorld(b, "h2c://"+l.Addr().String())
+	w.quietEvents()
+	e := w.connect(false)
+	e.conn.SetDeadline(time.Time{})
+	request := append(preface.AppendRequest(nil, &preface.Request{Client: client, ID: "id", Position: position}),
+		strings.TrimSuffix(chunkedPost, "\r\n")+"TE: trailers\r\n\r\n5\r\nhello\r\n0\r\n\r\n"...)
+	b.ReportAllocs()
+	for b.Loop() {
+		e.conn.Write(request)
+		e.typed()
+		resp, err := http.ReadResponse(e.r, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != 1024 {
+			b.Fatal(n, err)
+		}
+	}
+	w.f.Close()
+	server.Close()
+	l.Close()
+	e.conn.Close()
+	wg.Wait()
+}
+
+// nobody admits everybody.
+type nobody struct{}
+
+func (nobody) BeginStream(time.Time) bool { return true }
+func (nobody) EndStream()                 {}
