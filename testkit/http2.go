@@ -6,4 +6,4 @@ package testkit
 const OwnHTTP2 = true
 
 // OwnHTTP2Client says the same of Warpgates towards their workloads alone.
-const OwnHTTP2Client = false
+const OwnHTTP2Client = true
