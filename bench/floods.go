@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -23,9 +24,10 @@ import (
 const (
 	beforeFlood, besideFlood = "alone before ", "beside "
 
-	endSuffix  = ": ms until GOAWAY or the end"
-	calmSuffix = ": GOAWAY ENHANCE_YOUR_CALM, of 1"
-	peakSuffix = ": MiB more at the peak"
+	endSuffix   = ": ms until GOAWAY or the end"
+	calmSuffix  = ": GOAWAY ENHANCE_YOUR_CALM, of 1"
+	peakSuffix  = ": MiB more at the peak"
+	coresSuffix = ": cores"
 )
 
 const (
@@ -149,6 +151,11 @@ func (b *bench) takeFlood(ctx context.Context, round int, t target, c *h2conn, n
 	if err != nil {
 		return err
 	}
+	begin := time.Now()
+	used, err := t.usage()
+	if err != nil {
+		return err
+	}
 	p, err := start(b.dir, "flood", true, nil, b.self, "flood", "-addr", t.addr, "-host", t.host, "-name", name, "-for", (b.o.length + rampTime).String())
 	if err != nil {
 		return err
@@ -159,13 +166,11 @@ func (b *bench) takeFlood(ctx context.Context, round int, t target, c *h2conn, n
 		return err
 	}
 	took, err := smallRequestsH2(ctx, c, b.o.length)
+	usageErr := b.putCPU(round, "floods", besideFlood+name+coresSuffix, t, used, time.Since(begin).Seconds())
 	said, lineErr := p.line()
 	p.discard()
-	if err != nil {
+	if err := errors.Join(err, usageErr, lineErr); err != nil {
 		return err
-	}
-	if lineErr != nil {
-		return lineErr
 	}
 	put := func(suffix string, v float64) { b.results.put(round, "floods", t.name, besideFlood+name+suffix, v) }
 	putPercentiles(b, round, "floods", t.name, besideFlood+name, took)
