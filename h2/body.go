@@ -75,7 +75,7 @@ func (s *Stream) Next() ([]byte, error) {
 		}
 		within := s.readFor
 		c.mu.Unlock()
-		err := await(s.readable, within)
+		err := await(s.readable, within, &s.readTimer)
 		c.mu.Lock()
 		if err != nil {
 			return nil, err

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu/relay"
@@ -19,6 +21,9 @@ const (
 	// maxHeads is how many heads of one response wait to be read: as many interim ones as may
 	// come at once, and the final one.
 	maxHeads = relay.MaxInterim + 1
+	// trusted is how long a server is taken to be there that has said something: a dead connection
+	// costs those requests that are sent within it, and one more.
+	trusted = time.Second
 )
 
 // ClientConfig is how a client treats its server.
@@ -39,9 +44,12 @@ type Client struct {
 	// Guarded by the lock.
 	nextID   uint32
 	reserved int
-	most     uint32 // SETTINGS_MAX_CONCURRENT_STREAMS
-	away     bool   // GOAWAY came, or it takes no more requests
-	said     error  // what the server's GOAWAY said
+	most     uint32    // SETTINGS_MAX_CONCURRENT_STREAMS
+	away     bool      // GOAWAY came, or it takes no more requests
+	seen     time.Time // when something came from the server, at the latest
+	tried    time.Time // when a place was taken last
+	waits    bool      // somebody waits for the server to say anything
+	said     error     // what the server's GOAWAY said
 }
 
 // client is what a stream has at the client.
@@ -51,9 +59,12 @@ type client struct {
 	heads  []*answer
 	front  *answer // whose fields are in use
 	readBy time.Time
-	unsent bool // GOAWAY said that it was not served
-	gives  bool // its place was given back
+	unsent bool    // GOAWAY said that it was not served
+	begun  bool    // a section of it is being read, whose reader knows it
+	spare  *answer // for the next head
 }
+
+var clientStreams = sync.Pool{New: func() any { return &Stream{} }}
 
 // answer is a head of a response.
 type answer struct {
@@ -72,6 +83,7 @@ func NewClient(nc net.Conn, crew *Crew, cfg ClientConfig) *Client {
 	c.ready = appendSettings(c.ready, setting{settingPush, 0}, setting{settingWindow, minStreamWindow}, setting{settingHeadSize, relay.MaxHead})
 	c.ready = appendWindow(c.ready, 0, minConnWindow-defaultWindow)
 	c.recvWin = minConnWindow
+	c.seen = time.Now()
 	return c
 }
 
@@ -99,15 +111,27 @@ func (c *Client) room() {
 	}
 }
 
-// Reserve takes the place of an exchange, which Open uses, and reports whether there is one.
-func (c *Client) Reserve() bool {
+// Reserve takes the place of an exchange, which Open uses, and reports whether there is one. A
+// server that has said nothing for a while may be gone: one exchange is begun with it, and it is
+// asked whether it is there. Until it says anything there is no place for others, and asked is
+// true.
+func (c *Client) Reserve() (ok, asked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.wish != nil || c.away || c.reserved >= int(min(c.most, MaxClientStreams)) || c.nextID > maxWindow-2*MaxClientStreams {
-		return false
+		return false, false
 	}
+	now := time.Now()
+	if now.Sub(c.seen) >= trusted {
+		if c.tried.After(c.seen) {
+			c.waits = true
+			return false, true
+		}
+		c.ready = appendSettings(c.ready) // it goes out with the request; servers of gRPC count PINGs
+	}
+	c.tried = now
 	c.reserved++
-	return true
+	return true, false
 }
 
 // Usable reports whether further exchanges may begin on the connection, now or later.
@@ -126,11 +150,12 @@ func (c *Client) Busy() int {
 
 // Open begins an exchange for which Reserve has taken a place. Close gives it back.
 func (c *Client) Open(method string) *Stream {
-	s := &Stream{}
+	s := clientStreams.Get().(*Stream)
+	heads, spare := s.heads[:0], s.spare
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.init(&c.conn, 0)
-	s.method, s.awaits = method, true
+	s.method, s.awaits, s.heads, s.spare = method, true, heads, spare
 	return s
 }
 
@@ -156,7 +181,8 @@ func (c *Client) Kill() {
 	c.fail(ErrClosed)
 }
 
-// Close ends the exchange, whatever is left of it, and gives its memory and its place back.
+// Close ends the exchange, whatever is left of it, and gives its memory and its place back. Nothing
+// of the stream is used after it, nor of its heads.
 func (s *Stream) Close() {
 	c := s.c.end.(*Client)
 	c.mu.Lock()
@@ -166,17 +192,21 @@ func (s *Stream) Close() {
 	if s.id != 0 && c.streams[s.id] == s {
 		c.reset(s, streamErr(Cancel, "it was given up"))
 	}
-	s.heads, s.front = nil, nil
-	given := s.gives
-	s.gives = true
-	if !given {
-		c.reserved--
+	for _, a := range s.heads {
+		s.spare = a
 	}
+	if s.front != nil {
+		s.spare, s.front = s.front, nil
+	}
+	clear(s.heads)
+	c.reserved--
 	c.flush(nil)
 	c.leave()
+	again := !s.begun
 	c.mu.Unlock()
-	if !given {
-		c.room()
+	c.room()
+	if again {
+		clientStreams.Put(s)
 	}
 }
 
@@ -241,15 +271,20 @@ func (s *Stream) ReadHead(h *relay.ResponseHead) error {
 			within = s.readFor
 		}
 		c.mu.Unlock()
-		err := await(s.readable, within)
+		err := await(s.readable, within, &s.readTimer)
 		c.mu.Lock()
 		if err != nil && len(s.heads) == 0 && s.err == nil {
 			return err
 		}
 	}
+	if s.front != nil {
+		s.spare = s.front
+	}
 	s.front = s.heads[0]
-	s.heads = s.heads[1:]
+	s.heads = slices.Delete(s.heads, 0, 1)
+	fields := append(h.Fields[:0], s.front.head.Fields...)
 	*h = s.front.head
+	h.Fields = fields // which are the caller's
 	return nil
 }
 
@@ -287,8 +322,13 @@ func (c *Client) acked() {}
 
 func (c *Client) pause() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	waits := c.waits
+	c.seen, c.waits = c.last, false
 	c.flush(nil)
+	c.mu.Unlock()
+	if waits {
+		c.room()
+	}
 }
 
 func (c *Client) quiet(since, now time.Time) error {
@@ -318,7 +358,10 @@ func (c *Client) headers(h *heading, s *Stream) error {
 			h.fault = streamErr(EnhanceYourCalm, "more interim responses come than are read")
 			break
 		}
-		a := &answer{}
+		a := s.spare
+		if s.spare = nil; a == nil {
+			a = &answer{}
+		}
 		h.s, h.to = s, &a.section
 		h.to.Reset(relay.SectionResponse)
 		h.answer = a
@@ -327,9 +370,14 @@ func (c *Client) headers(h *heading, s *Stream) error {
 			h.fault = streamErr(ProtocolError, "trailers do not end their stream")
 			break
 		}
-		s.tail = &relay.Section{}
+		if s.tail == nil {
+			s.tail = &relay.Section{}
+		}
 		h.s, h.to = s, s.tail
 		h.to.Reset(relay.SectionTrailer)
+	}
+	if h.s != nil {
+		h.s.begun = true
 	}
 	return nil
 }
@@ -337,6 +385,9 @@ func (c *Client) headers(h *heading, s *Stream) error {
 // section takes a head of a response or its trailers.
 func (c *Client) section(h *heading) error {
 	s := h.s
+	if s != nil {
+		s.begun = false
+	}
 	switch {
 	case h.sunk:
 		return nil

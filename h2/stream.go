@@ -24,7 +24,9 @@ type Stream struct {
 	writable chan struct{} // of one place: pending has gone, or sending has ended
 	readFor  time.Duration // bound on each wait; zero: none
 	writeFor time.Duration
-	watch    watch
+	// Timers of both, which are kept from one wait to the next.
+	readTimer, writeTimer *time.Timer
+	watch                 watch
 
 	// All below is guarded by the connection's lock.
 	err error // what has ended it before its time
@@ -83,8 +85,8 @@ func (s *Stream) init(c *conn, id uint32) {
 		default:
 		}
 	}
-	head := s.head
-	*s = Stream{c: c, id: id, readable: readable, writable: writable, in: in, tail: tail, head: head, urgency: defaultUrgency, declared: -1}
+	head, readTimer, writeTimer := s.head, s.readTimer, s.writeTimer
+	*s = Stream{c: c, id: id, readable: readable, writable: writable, in: in, tail: tail, head: head, readTimer: readTimer, writeTimer: writeTimer, urgency: defaultUrgency, declared: -1}
 	s.sendWin, s.recvWin, s.recvMost = c.peerWin, minStreamWindow, minStreamWindow
 }
 
@@ -144,17 +146,21 @@ func (s *Stream) ReadWithin(d time.Duration) { s.readFor = d }
 func (s *Stream) WriteWithin(d time.Duration) { s.writeFor = d }
 
 // await waits for a signal, for as long as it may.
-func await(signal chan struct{}, within time.Duration) error {
+func await(signal chan struct{}, within time.Duration, timer **time.Timer) error {
 	if within <= 0 {
 		<-signal
 		return nil
 	}
-	timer := time.NewTimer(within)
-	defer timer.Stop()
+	if *timer == nil {
+		*timer = time.NewTimer(within)
+	} else {
+		(*timer).Reset(within)
+	}
+	defer (*timer).Stop()
 	select {
 	case <-signal:
 		return nil
-	case <-timer.C:
+	case <-(*timer).C:
 		return os.ErrDeadlineExceeded
 	}
 }
@@ -287,7 +293,7 @@ func (s *Stream) awaitTurn() error {
 	}
 	within := s.writeFor
 	s.c.mu.Unlock()
-	err := await(s.writable, within)
+	err := await(s.writable, within, &s.writeTimer)
 	s.c.mu.Lock()
 	if s.expired {
 		return os.ErrDeadlineExceeded

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/preface"
 )
 
 // framed is a workload's end of a connection of HTTP/2, frame by frame.
@@ -337,5 +338,61 @@ func TestDeadConnection_Row18(t *testing.T) {
 	e.reads("POST", 200, "new")
 	if n := conns.Load(); n != 2 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// TestOneDeadConnection_Row18: when a workload has been silent for a while, one request finds out
+// whether its connection is dead, and those that come with it take others.
+func TestOneDeadConnection_Row18(t *testing.T) {
+	t.Parallel()
+	const crowd = 10
+	dead := make(chan struct{})
+	var conns atomic.Int64
+	w := newWorld(t, framedWorkload(t, func(c *framed) {
+		dies := conns.Add(1) == 1
+		for {
+			id, body, ok := c.request(false)
+			if !ok {
+				return
+			}
+			c.answer(id, body)
+			if dies {
+				<-dead // the connection stays open, and takes what comes
+				return
+			}
+		}
+	}))
+	t.Cleanup(func() { close(dead) })
+	w.f.PingSooner(200*time.Millisecond, time.Second)
+	var edges []*edge
+	for range crowd {
+		edges = append(edges, w.connect(false))
+	}
+	edges[0].ask(postOf("/", "first"))
+	edges[0].reads("POST", 200, "first")
+	edges[0].conn.SetReadDeadline(time.Now().Add(1200 * time.Millisecond)) // longer than a workload is taken to be there
+	if b, err := edges[0].r.ReadByte(); err == nil {
+		t.Fatalf("byte %#x", b)
+	}
+	edges[0].conn.SetReadDeadline(time.Now().Add(patience))
+	for _, e := range edges {
+		e.ask(postOf("/", "again"))
+	}
+	lost := 0
+	for _, e := range edges {
+		if kind, _ := e.typed(); kind == preface.KindFailure {
+			lost++
+			continue
+		}
+		resp, err := http.ReadResponse(e.r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "again" {
+			t.Errorf("%q, %v", body, err)
+		}
+	}
+	if lost != 1 || conns.Load() != 2 {
+		t.Errorf("%d requests were lost, %d connections", lost, conns.Load())
 	}
 }

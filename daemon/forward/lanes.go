@@ -26,6 +26,9 @@ const (
 	// a moment to notice, a dead connection is found within 10 s.
 	pingAfter   = 5 * time.Second
 	pingTimeout = 3 * time.Second
+	// askTime is how long a request waits for the answer of a workload that has said nothing for a
+	// while, before a new connection is made. Those that are near answer within a millisecond.
+	askTime = 250 * time.Millisecond
 )
 
 // Protocols by their names in ALPN.
@@ -42,12 +45,13 @@ type lanes struct {
 	dial func(ctx context.Context, by time.Time) (net.Conn, error)
 	pool *pool
 
-	mu     sync.Mutex
-	open   []*lane // the first that has room is taken, so that the last grow old
-	making *making // the connection that is being made, nil if none is
-	one    bool    // the workload has agreed on HTTP/1.1 last
-	sweeps *time.Timer
-	closed bool // connections are closed when nobody uses them
+	mu      sync.Mutex
+	open    []*lane       // the first that has room is taken, so that the last grow old
+	making  *making       // the connection that is being made, nil if none is
+	changed chan struct{} // closed when there may be room; nil if nobody waits
+	one     bool          // the workload has agreed on HTTP/1.1 last
+	sweeps  *time.Timer
+	closed  bool // connections are closed when nobody uses them
 }
 
 // making is a connection that is being made. Those who need one wait for it.
@@ -75,7 +79,7 @@ func uploadOf(r *relay.Request, c *relay.Client) int {
 	case r.Framing == relay.Length && r.Length < sharedUpload:
 		return int(r.Length)
 	case c.UploadNow():
-		return c.Reader.Buffered()
+		return min(max(c.Reader.Buffered(), int(c.Body.Bytes())), sharedUpload)
 	}
 	return sharedUpload
 }
@@ -83,18 +87,30 @@ func uploadOf(r *relay.Request, c *relay.Client) int {
 // take gives a connection with room for an exchange whose body is of that size, or one of
 // HTTP/1.1, which is a new one if fresh is true.
 func (l *lanes) take(ctx context.Context, by time.Time, upload int, fresh bool) (*lane, *workloadConn, error) {
-	for {
+	for waited := false; ; {
 		l.mu.Lock()
-		if ln := l.room(upload); ln != nil {
+		ln, asked := l.room(upload)
+		if ln != nil {
 			l.mu.Unlock()
 			return ln, nil, nil
 		}
 		one, m := l.one, l.making
-		if !one && m == nil {
+		wait := asked && !waited
+		if !one && !wait && m == nil {
 			l.making = &making{done: make(chan struct{})}
 		}
+		if l.changed == nil {
+			l.changed = make(chan struct{})
+		}
+		changed := l.changed
 		l.mu.Unlock()
 		switch {
+		case wait:
+			waited = true
+			m, by := (*making)(nil), earlier(by, time.Now().Add(askTime))
+			if err := m.wait(ctx, by, changed); err != nil && ctx.Err() != nil {
+				return nil, nil, err
+			}
 		case one:
 			if !fresh {
 				if c := l.pool.warmest(); c != nil {
@@ -104,24 +120,53 @@ func (l *lanes) take(ctx context.Context, by time.Time, upload int, fresh bool) 
 			return l.make(ctx, by, upload)
 		case m == nil:
 			return l.makeForAll(ctx, by, upload)
-		}
-		if err := m.wait(ctx, by); err != nil {
-			return nil, nil, err
+		default:
+			if err := m.wait(ctx, by, changed); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 }
 
-// wait waits until the connection is there, or isn't.
-func (m *making) wait(ctx context.Context, by time.Time) error {
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// wait waits until the connection is there, or isn't, or there may be room elsewhere.
+func (m *making) wait(ctx context.Context, by time.Time, changed <-chan struct{}) error {
+	var done <-chan struct{}
+	if m != nil {
+		done = m.done
+	}
 	timer := time.NewTimer(time.Until(by))
 	defer timer.Stop()
 	select {
-	case <-m.done:
+	case <-done:
 		return m.err
+	case <-changed:
+		return nil
 	case <-timer.C:
 		return context.DeadlineExceeded
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// change wakes up who waits for room.
+func (l *lanes) change() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wake()
+}
+
+// wake does the same. The lock is held.
+func (l *lanes) wake() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
 	}
 }
 
@@ -154,7 +199,7 @@ func (l *lanes) make(ctx context.Context, by time.Time, upload int) (*lane, *wor
 		return nil, newConn(conn), nil
 	}
 	ln := &lane{of: l, busy: 1, upload: upload}
-	ln.client = h2.NewClient(conn, &l.f.crew, h2.ClientConfig{PingAfter: l.f.pingAfter, PingTimeout: l.f.pingTimeout})
+	ln.client = h2.NewClient(conn, &l.f.crew, h2.ClientConfig{PingAfter: l.f.pingAfter, PingTimeout: l.f.pingTimeout, Room: l.change})
 	ln.client.Reserve()
 	l.f.beside.Go(func() {
 		defer context.AfterFunc(l.f.life, ln.client.Kill)()
@@ -165,16 +210,22 @@ func (l *lanes) make(ctx context.Context, by time.Time, upload int) (*lane, *wor
 	return ln, nil, nil
 }
 
-// room finds a connection with room, nil if there is none. The lock is held.
-func (l *lanes) room(upload int) *lane {
+// room finds a connection with room, nil if there is none; asked says that there may be in a
+// moment, since a workload was asked whether it is there. The lock is held.
+func (l *lanes) room(upload int) (_ *lane, asked bool) {
 	for _, ln := range l.open {
-		if ln.upload+upload <= sharedUpload && ln.client.Reserve() {
+		if ln.upload+upload > sharedUpload {
+			continue
+		}
+		ok, doubted := ln.client.Reserve()
+		if ok {
 			ln.busy++
 			ln.upload += upload
-			return ln
+			return ln, false
 		}
+		asked = asked || doubted
 	}
-	return nil
+	return nil, asked
 }
 
 // forget drops a connection that has ended.
@@ -201,6 +252,7 @@ func (c *lane) release(upload int) {
 	defer l.mu.Unlock()
 	c.busy--
 	c.upload -= upload
+	l.wake()
 	switch {
 	case c.busy > 0:
 	case l.closed:
