@@ -122,9 +122,10 @@ func (s *Stream) giveBack() {
 	s.in, s.at = s.in[:kept], 0
 }
 
-// credit gives n bytes of the stream's window back. The window grows if what is in it is read as
-// fast as the path brings it: then it is the window that holds the peer up. That is how QUIC's
-// implementations tune theirs. The lock is held.
+// credit gives n bytes of the stream's window back. The window grows as long as all that is in it is
+// read within the time that the path needs to bring more: then it is the window that holds the peer
+// up. It grows no sooner than growPause after the stream began or it has grown before: at first
+// every reader is fast, since the buffers behind it are empty. The lock is held.
 func (s *Stream) credit(n int64) {
 	if s.recvEnd || s.err != nil {
 		return
@@ -134,11 +135,14 @@ func (s *Stream) credit(n int64) {
 		return
 	}
 	now := time.Now()
-	if s.recvMost < maxStreamWindow && now.Sub(s.credited) < max(2*s.c.rtt, hurry) {
-		s.credits += s.recvMost
-		s.recvMost *= 2
+	if s.epoch += s.credits; s.epoch >= s.recvMost {
+		if s.recvMost < maxStreamWindow && now.Sub(s.since) < max(2*s.c.rtt, hurry) && now.Sub(s.grown) >= growPause {
+			s.credits += s.recvMost
+			s.recvMost *= 2
+			s.grown = now
+		}
+		s.epoch, s.since = 0, now
 	}
-	s.credited = now
 	s.recvWin += s.credits
 	s.c.queueControl(appendWindow(s.c.ready, s.id, s.credits))
 	s.credits = 0

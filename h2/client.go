@@ -232,7 +232,11 @@ func (s *Stream) open() error {
 }
 
 // FixRead bounds all reads together, until ReadWithin.
-func (s *Stream) FixRead(d time.Duration) { s.readBy = time.Now().Add(d) }
+func (s *Stream) FixRead(d time.Duration) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.readBy = time.Now().Add(d)
+}
 
 // Unprocessed reports whether it is certain that the server has not acted upon the request
 // (RFC 9113, 8.7).

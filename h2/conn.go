@@ -111,7 +111,6 @@ type heading struct {
 	sunk    bool // nobody takes it; it is read for the sake of the table
 	trailer bool
 	end     bool
-	length  int64 // Content-Length, -1 if there is none
 	size    int
 	frames  int
 	fault   *StreamError // of the stream, whatever its fields say
@@ -143,31 +142,10 @@ func (c *conn) emit(f hpack.HeaderField) {
 	if h.to == nil {
 		return
 	}
-	if f.Name == "content-length" {
-		h.length = parseLength(f.Value)
-	}
 	h.to.Add(f.Name, f.Value)
 	if h.to.TooLarge() {
 		c.dec.SetEmitEnabled(false)
 	}
-}
-
-// maxLengthDigits keeps a length inside int64.
-const maxLengthDigits = 18
-
-// parseLength reads Content-Length, -1 if it is none: then the section is refused.
-func parseLength(v string) int64 {
-	if len(v) == 0 || len(v) > maxLengthDigits {
-		return -1
-	}
-	n := int64(0)
-	for i := range len(v) {
-		if v[i] < '0' || v[i] > '9' {
-			return -1
-		}
-		n = n*10 + int64(v[i]-'0')
-	}
-	return n
 }
 
 // keepAlive asks a silent peer whether it is there.
@@ -267,7 +245,7 @@ func (c *conn) control(n float64) error {
 
 // spend takes some of a budget. The lock is held.
 func (c *conn) spend(a *account, b budget, n float64, what string) error {
-	if a.take(b, n, c.last) {
+	if a.take(b, n, time.Now()) {
 		return nil
 	}
 	return connErr(EnhanceYourCalm, "too many "+what)

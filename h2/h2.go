@@ -18,9 +18,6 @@ const (
 	// maxFrame is the largest payload that is taken, the least that HTTP/2 allows
 	// (RFC 9113, 6.5.2): a larger one would keep other streams waiting for longer.
 	maxFrame = 16 << 10
-	// sendFrame is the largest payload of DATA that is sent: with its header it fills one record
-	// of TLS.
-	sendFrame = maxFrame - frameHeader
 	// defaultWindow is what every window begins with until SETTINGS say something else.
 	defaultWindow = 65_535
 	// minStreamWindow and maxStreamWindow bound what a peer may send on a stream before any of it
@@ -34,9 +31,13 @@ const (
 	maxConnWindow = 4 << 20
 	// maxWindow is the most that RFC 9113, 6.9.1 allows.
 	maxWindow = 1<<31 - 1
-	// hurry is the least time that a window may take to be read through before it grows. It is
-	// for paths whose round trip is shorter than the time that goroutines need to take turns.
-	hurry = 4 * time.Millisecond
+	// hurry is the least time within which a window is read through that is to grow. It is for paths
+	// whose round trip is shorter than the time that goroutines need to take turns: a window of
+	// 64 KiB grows from 32 MB/s on, one of 512 KiB from 256 MB/s on.
+	hurry = 2 * time.Millisecond
+	// growPause is the least time between two such growths: longer than a reader that takes
+	// nothing needs to fill what buffers lie before it.
+	growPause = 50 * time.Millisecond
 	// batchSize is how much is written in one go: four records of TLS.
 	batchSize = 64 << 10
 	// expressSize is the largest piece that is copied at once to what is written next, if its

@@ -31,7 +31,7 @@ func (c *conn) onHeaders(f frame) error {
 	if err != nil {
 		return err
 	}
-	h := heading{id: f.id, end: f.has(flagEnd), length: -1}
+	h := heading{id: f.id, end: f.has(flagEnd)}
 	if f.has(flagPriority) {
 		if length < 5 {
 			return connErr(FrameSizeError, "HEADERS is too short for its priority")

@@ -313,14 +313,8 @@ func (c *serverConn) section(h *heading) error {
 	case h.trailer:
 		return c.trailers(h)
 	}
-	s.fault, s.declared = h.fault, h.length
-	if h.end {
-		s.recvEnd = true
-		if h.length > 0 {
-			s.fault = wrongLength()
-		}
-	}
-	s.end = h.end
+	s.fault, s.declared = h.fault, h.to.Content()
+	s.end, s.recvEnd = h.end, h.end
 	c.streams[s.id] = s
 	c.runnable = append(c.runnable, s)
 	return nil

@@ -59,7 +59,9 @@ type Stream struct {
 	recvWin  int64
 	recvMost int64
 	credits  int64 // was read, and not told yet
-	credited time.Time
+	epoch    int64 // was read since then
+	since    time.Time
+	grown    time.Time // when the window has grown last
 	recvEnd  bool
 	short    bool // the peer ended a body before its Content-Length, which was answered already
 	shut     bool // reading was stopped
@@ -88,6 +90,8 @@ func (s *Stream) init(c *conn, id uint32) {
 	head, readTimer, writeTimer := s.head, s.readTimer, s.writeTimer
 	*s = Stream{c: c, id: id, readable: readable, writable: writable, in: in, tail: tail, head: head, readTimer: readTimer, writeTimer: writeTimer, urgency: defaultUrgency, declared: -1}
 	s.sendWin, s.recvWin, s.recvMost = c.peerWin, minStreamWindow, minStreamWindow
+	s.since = time.Now()
+	s.grown = s.since
 }
 
 // fail ends the stream before its time. The lock is held.
@@ -140,10 +144,18 @@ func (s *Stream) Unwatch() {
 }
 
 // ReadWithin bounds each wait of Next from now on; zero is no bound.
-func (s *Stream) ReadWithin(d time.Duration) { s.readFor = d }
+func (s *Stream) ReadWithin(d time.Duration) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.readFor, s.readBy = d, time.Time{}
+}
 
 // WriteWithin bounds each wait of what sends.
-func (s *Stream) WriteWithin(d time.Duration) { s.writeFor = d }
+func (s *Stream) WriteWithin(d time.Duration) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.writeFor = d
+}
 
 // await waits for a signal, for as long as it may.
 func await(signal chan struct{}, within time.Duration, timer **time.Timer) error {
@@ -325,7 +337,7 @@ func (s *Stream) express(n int) bool {
 func (s *Stream) ship(p []byte, end bool) {
 	c := s.c
 	for first := true; first || len(p) > 0; first = false {
-		part := p[:min(len(p), sendFrame)]
+		part := p[:min(len(p), maxFrame)]
 		p = p[len(part):]
 		flags := uint8(0)
 		if end && len(p) == 0 {

@@ -148,12 +148,12 @@ func (c *conn) fill() []byte {
 		signal(s.writable)
 	}
 	c.crowd = c.crowd[:0]
-	for len(b) < batchSize && !c.waiting {
+	for len(b) < batchSize-frameHeader && !c.waiting {
 		s := c.next()
 		if s == nil {
 			break
 		}
-		n := min(len(s.pending), sendFrame, int(min(s.sendWin, c.sendWin)), batchSize-len(b))
+		n := min(len(s.pending), maxFrame, int(min(s.sendWin, c.sendWin)), batchSize-len(b)-frameHeader)
 		flags := uint8(0)
 		if s.pendEnd && n == len(s.pending) {
 			flags = flagEnd

@@ -134,7 +134,7 @@ func FuzzSection(f *testing.F) {
 			mark := line[:min(len(line), 1)] // may be a colon, which begins a pseudo-field
 			if name, value, ok := strings.Cut(line[len(mark):], ":"); ok {
 				name = mark + name
-				b.fields = append(b.fields, [2]string{name, value})
+				b.fields = append(b.fields, [2]string{name, strings.Trim(value, " \t")}) // in HTTP/1.1 they are no part of it
 			}
 		}
 		if b.chunked && (b.webSocket || len(b.values("content-length")) > 0) {
@@ -173,7 +173,7 @@ func FuzzResponseSection(f *testing.F) {
 		b := both{}
 		for line := range strings.SplitSeq(fields, "\n") {
 			if name, value, ok := strings.Cut(line, ":"); ok {
-				b.fields = append(b.fields, [2]string{name, value})
+				b.fields = append(b.fields, [2]string{name, strings.Trim(value, " \t")}) // in HTTP/1.1 they are no part of it
 			}
 		}
 		if !b.inBoth() || strings.ContainsAny(status, "\r\n") || status == "101" || len(b.values("cookie")) > 1 || len(fields) > relay.MaxHead/2 {

@@ -87,7 +87,8 @@ func (s *Section) Reset(kind SectionKind) {
 }
 
 // Add takes the next field in. Both texts are copied. Of a section that is too large nothing
-// more is kept.
+// more is kept. Blanks around a value make a request malformed (RFC 9113, 8.2.1). Those of a
+// workload are taken off, because messages of gRPC end in them.
 func (s *Section) Add(name, value string) {
 	if s.tooLarge {
 		return
@@ -106,7 +107,12 @@ func (s *Section) Add(name, value string) {
 	if s.tooLarge = s.tooLarge || s.count > MaxFields; s.tooLarge || s.malformed != nil {
 		return
 	}
-	if value = trimBlanks(value); !mezu.ValidHeaderValue(value) {
+	trimmed := trimBlanks(value)
+	if s.kind == SectionRequest && len(trimmed) < len(value) {
+		s.fail(malformedField("a field's value begins or ends with a blank", []byte(name)))
+		return
+	}
+	if value = trimmed; !mezu.ValidHeaderValue(value) {
 		s.badValue(name, value)
 		return
 	}

@@ -215,6 +215,9 @@ func oursAlone(fields pairs, theirs *http.Request) bool {
 		case "http2-settings", "te", "content-length", ":protocol":
 			return true
 		}
+		if v := fields[i+1]; strings.Trim(v, " \t") != v {
+			return true
+		}
 	}
 	return theirs.Method == "CONNECT" || theirs.RequestURI == "" || theirs.RequestURI[0] != '/'
 }

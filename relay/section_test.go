@@ -217,7 +217,7 @@ func TestP12_SectionLength(t *testing.T) {
 // TestSectionRequest compares all that a request becomes.
 func TestSectionRequest(t *testing.T) {
 	req, _, err := requested(pairs{
-		":method", "PUT", ":scheme", "https", ":authority", "A.Example:8443", ":path", "/a/../b?c", "user-agent", "x", "cookie", "a=b", "cookie", "c=d", "accept", " */* ", "cookie", "e=f", "sec-ch-ua", "\"x\"",
+		":method", "PUT", ":scheme", "https", ":authority", "A.Example:8443", ":path", "/a/../b?c", "user-agent", "x", "cookie", "a=b", "cookie", "c=d", "accept", "*/*", "cookie", "e=f", "sec-ch-ua", "\"x\"",
 		"te", "trailers", "expect", "100-continue", "trailer", "x-sum, te", "x-request-id", "abc", "x-forwarded-for", "6.6.6.6", "sec-websocket-protocol", "p", "x_odd", "", "cookie", "",
 	}, false)
 	const want = "User-Agent: x\nCookie: a=b; c=d; e=f; \nAccept: */*\nSec-Ch-Ua: \"x\"\nSec-WebSocket-Protocol: p\nX_odd: \n"
