@@ -136,8 +136,9 @@ func (s *Stream) credit(n int64) {
 	}
 	now := time.Now()
 	if s.epoch += s.credits; s.epoch >= s.recvMost {
-		if s.recvMost < maxStreamWindow && now.Sub(s.since) < max(2*s.c.rtt, hurry) && now.Sub(s.grown) >= growPause {
+		if now.Sub(s.since) < max(2*s.c.rtt, hurry) && now.Sub(s.grown) >= growPause && s.recvMost < maxStreamWindow && s.c.grown+s.recvMost <= maxGrown {
 			s.credits += s.recvMost
+			s.c.grown += s.recvMost
 			s.recvMost *= 2
 			s.grown = now
 		}

@@ -17,6 +17,10 @@ var (
 	// refusals are streams beyond what may be open at once. Whoever has read the settings opens
 	// none; before that, a burst is usual.
 	refusals = budget{maxStreams, 5}
+	// oversized are sections of fields that are too large: each has cost as much to read as many
+	// requests, and is answered by a page of the edge's own. A browser with too many cookies meets
+	// that with its page and its icon.
+	oversized = budget{16, 1}
 	// controls are frames that ask for an answer or change nothing: PING, SETTINGS, PRIORITY,
 	// PRIORITY_UPDATE, empty ones, and those of unknown types. A client of gRPC measures its path
 	// by a PING for each DATA at most, so each frame that carries something earns one.

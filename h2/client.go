@@ -15,9 +15,8 @@ import (
 // What the client asks of a server.
 const (
 	// MaxClientStreams is how many exchanges share a connection at most. If nobody reads any of
-	// them, their first windows fill the one of the connection, and no more. A server may allow
-	// fewer.
-	MaxClientStreams = maxConnWindow / minStreamWindow
+	// them, their windows fill the one of the connection, and no more. A server may allow fewer.
+	MaxClientStreams = (maxConnWindow - maxGrown) / minStreamWindow
 	// maxHeads is how many heads of one response wait to be read: as many interim ones as may
 	// come at once, and the final one.
 	maxHeads = relay.MaxInterim + 1

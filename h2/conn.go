@@ -86,15 +86,16 @@ type conn struct {
 	// Receiving.
 	recvWin  int64 // what it may send
 	recvMost int64 // what it may send without any of it being read
+	grown    int64 // by how much the windows of its streams have grown
 	unread   int64 // came and was not read
 	credits  int64 // was read, and not told yet
 	credited time.Time
 	rtt      time.Duration // the least that was seen, zero: none
 	asked    time.Time     // when the SETTINGS or PING was sent that is not answered yet
 
-	resets, refusals, controls, updates account
-	stuck                               int
-	stuckTimer                          *time.Timer
+	resets, refusals, oversized, controls, updates account
+	stuck                                          int
+	stuckTimer                                     *time.Timer
 }
 
 // closed is a stream that has ended.
@@ -257,6 +258,7 @@ func (c *conn) forget(s *Stream, reset bool) {
 		return
 	}
 	delete(c.streams, s.id)
+	c.grown -= s.recvMost - minStreamWindow
 	c.recent[s.id/2%uint32(len(c.recent))] = closed{s.id, reset}
 	c.unqueue(s)
 	s.unstick()

@@ -29,6 +29,10 @@ const (
 	// streams that nobody reads, the most for all that a peer may open but a third.
 	minConnWindow = 256 << 10
 	maxConnWindow = 4 << 20
+	// maxGrown is by how much all streams of a connection may grow their windows together. The
+	// other half of the connection's is left for streams whose window hasn't grown: those that
+	// have may stand still later.
+	maxGrown = maxConnWindow / 2
 	// maxWindow is the most that RFC 9113, 6.9.1 allows.
 	maxWindow = 1<<31 - 1
 	// hurry is the least time within which a window is read through that is to grow. It is for paths

@@ -181,7 +181,7 @@ func TestServer_WindowsGrow(t *testing.T) {
 	c.ask(1, false)
 	most := int64(0)
 	chunk := make([]byte, 16<<10)
-	for most < 1<<19 {
+	for most < 1<<18 {
 		for window >= int64(len(chunk)) && conn >= int64(len(chunk)) {
 			if err := c.f.WriteData(1, false, chunk); err != nil {
 				t.Fatal(err)

@@ -313,6 +313,11 @@ func (c *serverConn) section(h *heading) error {
 	case h.trailer:
 		return c.trailers(h)
 	}
+	if h.to.TooLarge() {
+		if err := c.spend(&c.oversized, oversized, 1, "sections of fields that are too large"); err != nil {
+			return err
+		}
+	}
 	s.fault, s.declared = h.fault, h.to.Content()
 	s.end, s.recvEnd = h.end, h.end
 	c.streams[s.id] = s
