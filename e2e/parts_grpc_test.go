@@ -1,9 +1,18 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/mezusphere/mezu/testkit"
 )
@@ -45,4 +54,88 @@ func grpcJS(t *testing.T, p *parts) {
 
 func grpcIO(t *testing.T, p *parts) {
 	p.scriptedOnce(t, grpcCases, false, python(t, "grpc"), peersDir+"/python/grpcclient.py")
+}
+
+// connectionAge is how old connections of a gRPC server may become: as in production it is so that
+// load is spread anew, only sooner.
+const connectionAge = 700 * time.Millisecond
+
+// connectionAges: no call fails while the workload ends each of its connections after a moment.
+func connectionAges(t *testing.T, p *parts) {
+	lasts := 4 * connectionAge
+	if os.Getenv(soakVariable) != "" {
+		lasts = time.Minute
+	}
+	c := p.world.grpc(t, p.e)
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), toH2CName, toAging), lasts+patience)
+	defer cancel()
+	var calls atomic.Int64
+	var callers sync.WaitGroup
+	end := time.Now().Add(lasts)
+	for _, call := range callerKinds {
+		for range 3 {
+			callers.Go(func() {
+				for time.Now().Before(end) {
+					if err := call(ctx, c); err != nil {
+						t.Errorf("call %d fails: %v", calls.Load(), err)
+						return
+					}
+					calls.Add(1)
+				}
+			})
+		}
+	}
+	callers.Wait()
+	if calls.Load() < 20 {
+		t.Errorf("there were %d calls", calls.Load())
+	}
+	t.Log(calls.Load(), "calls")
+}
+
+// callerKinds are calls as connectionAges makes them.
+var callerKinds = []func(context.Context, *grpc.ClientConn) error{
+	func(ctx context.Context, c *grpc.ClientConn) error {
+		return c.Invoke(ctx, grpcPrefix+"Unary", wrapperspb.Bytes([]byte("x")), new(wrapperspb.BytesValue))
+	},
+	func(ctx context.Context, c *grpc.ClientConn) error {
+		return c.Invoke(ctx, grpcPrefix+"Unary", wrapperspb.Bytes(make([]byte, 100_000)), new(wrapperspb.BytesValue))
+	},
+	func(ctx context.Context, c *grpc.ClientConn) error {
+		s, err := c.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, grpcPrefix+"Both")
+		if err != nil {
+			return err
+		}
+		for range 20 {
+			if err := errors.Join(s.SendMsg(wrapperspb.Bytes(make([]byte, 3000))), s.RecvMsg(new(wrapperspb.BytesValue))); err != nil {
+				return err
+			}
+		}
+		return s.CloseSend()
+	},
+}
+
+// silence is longer than it takes a gRPC server to end a connection on which a client asks
+// whether it is there more often than every five minutes: it lets three such PINGs pass.
+const silence = 25 * time.Second
+
+// silentStream: a stream on which nothing is said goes on, and the server's enforcement of its keepalive
+// policy has nothing against what the Warpgate asks meanwhile.
+func silentStream(t *testing.T, p *parts) {
+	c := p.world.grpc(t, p.e)
+	ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
+	defer cancel()
+	s, err := c.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, grpcPrefix+"Both")
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := func() error {
+		return errors.Join(s.SendMsg(wrapperspb.Bytes([]byte("x"))), s.RecvMsg(new(wrapperspb.BytesValue)))
+	}
+	if err := turn(); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(silence)
+	if err := turn(); err != nil {
+		t.Errorf("after %v of silence: %v", silence, err)
+	}
 }

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/testkit"
 )
@@ -31,6 +34,9 @@ type parts struct {
 // A request with this field is for the workload that speaks HTTP/2.
 const toH2CName, toH2CValue = "X-Workload", "h2c"
 
+// A call with this value of the field is for the gRPC server whose connections end at connectionAge.
+const toAging = "aging"
+
 // TestParts has programs of others speak HTTP/2 with an edge, and through it and a Warpgate with
 // workloads. Each is at a version that is installed for it: Debian's packages, the lock file and
 // the module of tools/peers.
@@ -41,7 +47,7 @@ func TestParts(t *testing.T) {
 		name string
 		run  func(*testing.T, *parts)
 	}{
-		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO},
+		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO}, {"connection age", connectionAges}, {"silent stream", silentStream},
 		{"curl", curl("curl")}, {"curl-next", curl(nextCurl)}, {"nghttp", nghttp}, {"h2load", h2load},
 		{"node", nodeHTTP2}, {"python-h2", pythonH2}, {"python-httpx", pythonHTTPX},
 	} {
@@ -57,10 +63,12 @@ func newParts(t *testing.T) *parts {
 	d := newPartsData(t)
 	p := &parts{h1: newPartsWorkload(t, false, d), h2c: newPartsWorkload(t, true, d), grpc: newGRPCWorkload(t), data: d, peers: buildPeers(t)}
 	interop := p.peers.serve(t, "interop")
-	targets := map[string]string{"h2c": "h2c://" + p.h2c.addr(), "grpc": "h2c://" + p.grpc.addr, "interop": "h2c://" + interop}
+	aging := newGRPCWorkload(t, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: connectionAge}))
+	targets := map[string]string{"h2c": "h2c://" + p.h2c.addr(), "grpc": "h2c://" + p.grpc.addr, "aging": "h2c://" + aging.addr, "interop": "h2c://" + interop}
 	p.world = newWorld(t, 1, open,
 		mezu.Route{Name: "h2c", Prefix: "/", Headers: map[string]string{toH2CName: toH2CValue}, Upstream: targets["h2c"]},
 		mezu.Route{Name: "grpc", Prefix: grpcPrefix, Upstream: targets["grpc"]},
+		mezu.Route{Name: "aging", Prefix: grpcPrefix, Headers: map[string]string{toH2CName: toAging}, Upstream: targets["aging"]},
 		mezu.Route{Name: "interop", Prefix: "/grpc.testing.", Upstream: targets["interop"]})
 	var allow []string
 	for _, target := range targets {

@@ -39,7 +39,7 @@ type grpcWorkload struct {
 type grpcService interface{}
 
 // newGRPCWorkload serves until the test ends.
-func newGRPCWorkload(t *testing.T) *grpcWorkload {
+func newGRPCWorkload(t *testing.T, options ...grpc.ServerOption) *grpcWorkload {
 	t.Helper()
 	wl := &grpcWorkload{entered: make(chan struct{}, 10), left: make(chan error, 10)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,7 +47,7 @@ func newGRPCWorkload(t *testing.T) *grpcWorkload {
 		t.Fatal(err)
 	}
 	wl.addr = l.Addr().String()
-	srv := grpc.NewServer(grpc.MaxRecvMsgSize(grpcMessage), grpc.MaxSendMsgSize(grpcMessage))
+	srv := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(grpcMessage), grpc.MaxSendMsgSize(grpcMessage))...)
 	srv.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "mezu.test.Echo",
 		HandlerType: (*grpcService)(nil),
