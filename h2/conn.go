@@ -62,6 +62,7 @@ type conn struct {
 	last   time.Time // when something came
 	begun  time.Time // when the head or frame under way began; zero: none is
 	pinged time.Time // when it was asked whether it is there; zero: it answered
+	pings  int       // that have asked so since a head or a piece of a body came
 
 	mu      sync.Mutex // guards what follows, and the streams
 	done    *sync.Cond // of mu: something has ended
@@ -149,7 +150,13 @@ func (c *conn) emit(f hpack.HeaderField) {
 	}
 }
 
-// keepAlive asks a silent peer whether it is there.
+// maxPings is how often a peer is asked by PING before it says something of itself. Servers of gRPC count
+// those that come more often than every five minutes, and end the connection with the fourth
+// (too_many_pings), and with it each stream that is silent for long.
+const maxPings = 2
+
+// keepAlive asks a silent peer whether it is there: by PING, and after some by SETTINGS that set nothing,
+// which it must answer as well.
 func (c *conn) keepAlive(since, now time.Time) error {
 	switch {
 	case !c.pinged.IsZero():
@@ -159,7 +166,11 @@ func (c *conn) keepAlive(since, now time.Time) error {
 	case now.Sub(since) >= c.pingAfter:
 		c.pinged = now
 		c.mu.Lock()
-		c.ready = appendPing(c.ready, 0, pingAlive)
+		if c.pings++; c.pings <= maxPings {
+			c.ready = appendPing(c.ready, 0, pingAlive)
+		} else {
+			c.ready = appendSettings(c.ready)
+		}
 		c.flush(nil)
 		c.mu.Unlock()
 	}
@@ -209,8 +220,10 @@ func (c *conn) read() error {
 func (c *conn) take(f frame) error {
 	switch f.kind {
 	case frameData:
+		c.pings = 0
 		return c.onData(f)
 	case frameHeaders:
+		c.pings = 0
 		return c.onHeaders(f)
 	case frameContinuation:
 		return c.onContinuation(f)

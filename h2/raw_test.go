@@ -413,3 +413,71 @@ func TestServer_StalledStreamsStopNone(t *testing.T) {
 		t.Error("a stream waits for others that are stalled")
 	}
 }
+
+// A server that is silent is asked by PING twice, and then by SETTINGS, which servers of gRPC don't
+// count.
+func TestClient_AsksASilentServerSparingly(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	in.SetDeadline(time.Now().Add(patience))
+	var crew h2.Crew
+	client := h2.NewClient(out, &crew, h2.ClientConfig{PingAfter: 10 * time.Millisecond, PingTimeout: patience})
+	var running sync.WaitGroup
+	running.Go(func() { client.Run() })
+	defer running.Wait()
+	defer client.Kill()
+	client.Reserve()
+	s := client.Open("GET")
+	defer s.Close()
+	var k h2.Block
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}} {
+		k.FieldText(f[0], f[1])
+	}
+	if err := s.SendBlock(&k, true, false); err != nil {
+		t.Fatal(err)
+	}
+	io.CopyN(io.Discard, in, int64(len(http2.ClientPreface)))
+	server := http2.NewFramer(in, in)
+	server.WriteSettings()
+	block := bytes.Buffer{}
+	hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "103"})
+	asked := ""
+	for begun := false; len(asked) < 9; {
+		f, err := server.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch f := f.(type) {
+		case *http2.HeadersFrame:
+			begun = true
+		case *http2.PingFrame:
+			asked += "P"
+			server.WritePing(true, f.Data)
+		case *http2.SettingsFrame:
+			if begun && !f.IsAck() {
+				asked += "S"
+			}
+			if !f.IsAck() {
+				server.WriteSettingsAck()
+			}
+			if asked == "PPSS" {
+				server.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true})
+			}
+		}
+	}
+	if asked != "PPSSPPSSS" {
+		t.Errorf("the server was asked by %s", asked)
+	}
+}
