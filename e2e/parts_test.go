@@ -28,7 +28,9 @@ type parts struct {
 	h1, h2c *talker
 	grpc    *grpcWorkload
 	data    *partsData
-	peers   programs
+	// repositories is the folder with those of git.
+	repositories string
+	peers        programs
 }
 
 // A request with this field is for the workload that speaks HTTP/2.
@@ -48,6 +50,7 @@ func TestParts(t *testing.T) {
 		run  func(*testing.T, *parts)
 	}{
 		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO}, {"connection age", connectionAges}, {"silent stream", silentStream},
+		{"registry", containerRegistry}, {"git", gitClone},
 		{"curl", curl("curl")}, {"curl-next", curl(nextCurl)}, {"nghttp", nghttp}, {"h2load", h2load},
 		{"node", nodeHTTP2}, {"python-h2", pythonH2}, {"python-httpx", pythonHTTPX},
 	} {
@@ -62,13 +65,17 @@ func newParts(t *testing.T) *parts {
 	t.Helper()
 	d := newPartsData(t)
 	p := &parts{h1: newPartsWorkload(t, false, d), h2c: newPartsWorkload(t, true, d), grpc: newGRPCWorkload(t), data: d, peers: buildPeers(t)}
-	interop := p.peers.serve(t, "interop")
+	interop, registry := p.peers.serve(t, "interop"), p.peers.serve(t, "registry")
+	p.repositories = t.TempDir()
+	git := newGitServer(t, p.repositories).Listener.Addr().String()
 	aging := newGRPCWorkload(t, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: connectionAge}))
-	targets := map[string]string{"h2c": "h2c://" + p.h2c.addr(), "grpc": "h2c://" + p.grpc.addr, "aging": "h2c://" + aging.addr, "interop": "h2c://" + interop}
+	targets := map[string]string{"h2c": "h2c://" + p.h2c.addr(), "grpc": "h2c://" + p.grpc.addr, "aging": "h2c://" + aging.addr, "interop": "h2c://" + interop,
+		"registry": registry, "git": git}
 	p.world = newWorld(t, 1, open,
 		mezu.Route{Name: "h2c", Prefix: "/", Headers: map[string]string{toH2CName: toH2CValue}, Upstream: targets["h2c"]},
 		mezu.Route{Name: "grpc", Prefix: grpcPrefix, Upstream: targets["grpc"]},
 		mezu.Route{Name: "aging", Prefix: grpcPrefix, Headers: map[string]string{toH2CName: toAging}, Upstream: targets["aging"]},
+		mezu.Route{Name: "registry", Prefix: "/v2/", Upstream: registry}, mezu.Route{Name: "git", Prefix: gitPrefix, Upstream: git},
 		mezu.Route{Name: "interop", Prefix: "/grpc.testing.", Upstream: targets["interop"]})
 	var allow []string
 	for _, target := range targets {
