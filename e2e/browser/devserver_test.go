@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -98,7 +100,7 @@ func (w *devServerWorld) hint(t *testing.T, d devServer, port string) {
 func (w *devServerWorld) hotUpdate(t *testing.T, d devServer, dir, port string) {
 	address, _ := w.tunnel(t, "--host-header", "target", "--name", d.name, port)
 	b := w.visitor(t)
-	frames := b.frames()
+	frames, opened := b.frames(), b.handshakes()
 	b.visit(address + "/")
 	b.eventually("the page to show its words", func() bool { return b.words() == wordsBefore })
 	// While a dev server still builds the page it tells of an edit in other ways, or not at all.
@@ -124,6 +126,9 @@ func (w *devServerWorld) hotUpdate(t *testing.T, d devServer, dir, port string) 
 	if frames.Load() == before {
 		t.Error("nothing came over the WebSocket")
 	}
+	if got := opened(); got[http.StatusOK] == 0 || len(got) != 1 {
+		t.Errorf("the WebSocket came over HTTP/1.1: %v", got)
+	}
 }
 
 // words are what the page of a dev server shows.
@@ -144,6 +149,28 @@ func (b *tab) frames() *atomic.Int64 {
 		b.t.Fatal(err)
 	}
 	return n
+}
+
+// handshakes counts WebSockets that open from now on by their status: 101 over HTTP/1.1, and 200 over
+// HTTP/2 (RFC 8441).
+func (b *tab) handshakes() func() map[int64]int {
+	b.t.Helper()
+	var mu sync.Mutex
+	seen := map[int64]int{}
+	if err := chromedp.Listen(b.ctx, func(event any) {
+		if e, ok := event.(*network.EventWebSocketHandshakeResponseReceived); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			seen[e.Response.Status]++
+		}
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	return func() map[int64]int {
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(seen)
+	}
 }
 
 // devServerWorld is an installation with a domain of its own, and a Chromium that finds it.

@@ -42,6 +42,8 @@ func (w *world) application() http.Handler {
 	mux.HandleFunc("/worker.js", serviceWorker)
 	mux.HandleFunc("/inspected/", inspected)
 	mux.HandleFunc("/hooks/", inspected)
+	mux.Handle("/streams/events", newTicker())
+	mux.HandleFunc("/streams/socket", echoSocket)
 	return mux
 }
 
