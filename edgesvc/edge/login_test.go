@@ -128,9 +128,15 @@ func (w *world) startWarpgate() {
 	w.t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(w.workload))
 	w.t.Cleanup(server.Close)
+	w.startWarpgateOf(strings.TrimPrefix(server.URL, "http://"))
+}
+
+// startWarpgateOf starts one of another workload.
+func (w *world) startWarpgateOf(upstream string) {
+	w.t.Helper()
 	_, key := w.pool.Account("gate", mezu.PermWarpgateRegister)
 	gate, err := warpgate.New(warpgate.Config{
-		API: "https://" + w.in.Plane.Addr(), CAFile: w.in.Plane.CAFile(), Token: func() (string, error) { return key, nil }, Upstream: strings.TrimPrefix(server.URL, "http://"),
+		API: "https://" + w.in.Plane.Addr(), CAFile: w.in.Plane.CAFile(), Token: func() (string, error) { return key, nil }, Upstream: upstream,
 		StateDir: w.t.TempDir(), Version: "test", DrainTimeout: time.Second, Log: slog.New(slog.DiscardHandler), Now: w.in.Clock.Now,
 	})
 	if err != nil {
