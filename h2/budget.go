@@ -30,7 +30,10 @@ var (
 )
 
 const (
-	// updateBytes is how many bytes of DATA earn one WINDOW_UPDATE. Go's client sends one for the
+	// updatesEarned is how many WINDOW_UPDATE each DATA frame earns, however small: many clients
+	// send one for the stream and one for the connection when they have read one.
+	updatesEarned = 2
+	// updateBytes is how many bytes of DATA earn one more. Go's client sends one for the
 	// stream and one for the connection for each 4 KiB that it reads.
 	updateBytes = 1 << 10
 	// maxUpdates is how many are saved: a client may read at once what it has stopped for.

@@ -181,7 +181,7 @@ func (c *conn) spent(s *Stream, n int) {
 	c.sendWin -= int64(n)
 	s.sent += int64(n)
 	s.large = s.sent >= smallStream
-	c.updates.earn(float64(n)/updateBytes, maxUpdates)
+	c.updates.earn(updatesEarned+float64(n)/updateBytes, maxUpdates)
 	c.controls.earn(1, 0)
 }
 
