@@ -134,10 +134,10 @@ func (u *upload) lastMove(since time.Time) time.Time {
 
 // sourceFault turns a fault of the client's body into the answer to it.
 func sourceFault(err error) error {
-	var src *SourceError
-	switch {
-	case err == nil || !errors.As(err, &src):
+	if _, ok := errors.AsType[*SourceError](err); !ok {
 		return err
+	}
+	switch {
 	case errors.Is(err, ErrOverrun):
 		return ErrOverrun
 	case errors.Is(err, ErrSlowBody):

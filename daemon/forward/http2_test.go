@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -337,6 +338,47 @@ func TestDeadConnection_Row18(t *testing.T) {
 	e.ask(postOf("/", "new"))
 	e.reads("POST", 200, "new")
 	if n := conns.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// TestStreamsThatAServerAllows_Row18: a workload that allows few streams gets more connections, and
+// what it refuses before that is known is tried again.
+func TestStreamsThatAServerAllows_Row18(t *testing.T) {
+	t.Parallel()
+	const allowed, crowd = 3, 12
+	var under atomic.Int64
+	all := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if under.Add(1) == crowd {
+			close(all)
+		}
+		<-all // nobody is answered before everybody is here
+		io.Copy(rw, r.Body)
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: allowed}
+	var conns atomic.Int64
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	w := newWorld(t, "h2c://"+s.Listener.Addr().String())
+	var edges []*edge
+	for range crowd {
+		edges = append(edges, w.connect(false))
+	}
+	for _, e := range edges {
+		e.ask(postOf("/", "hello"))
+	}
+	for _, e := range edges {
+		e.reads("POST", 200, "hello")
+	}
+	if n := conns.Load(); n < crowd/allowed || n > crowd {
 		t.Errorf("%d connections", n)
 	}
 }

@@ -44,6 +44,7 @@ type lanes struct {
 	two  bool // it is known to speak HTTP/2, without TLS
 	dial func(ctx context.Context, by time.Time) (net.Conn, error)
 	pool *pool
+	life time.Duration // of an idle connection
 
 	mu      sync.Mutex
 	open    []*lane       // the first that has room is taken, so that the last grow old
@@ -260,7 +261,7 @@ func (c *lane) release(upload int) {
 	default:
 		c.since = time.Now()
 		if l.sweeps == nil {
-			l.sweeps = time.AfterFunc(idleLife, l.sweep)
+			l.sweeps = time.AfterFunc(l.life, l.sweep)
 		}
 	}
 }
@@ -275,7 +276,7 @@ func (l *lanes) sweep() {
 		if ln.busy > 0 {
 			continue
 		}
-		left := idleLife - now.Sub(ln.since)
+		left := l.life - now.Sub(ln.since)
 		if left <= 0 {
 			ln.client.Leave()
 		} else if next == 0 || left < next {

@@ -132,7 +132,7 @@ func (t *targets) lanes(f *Forwarder, u mezu.Upstream) *lanes {
 	p := t.pool(u)
 	t.making.Lock()
 	defer t.making.Unlock()
-	l, loaded := t.clients.LoadOrStore(u, &lanes{f: f, two: u.Scheme == mezu.UpstreamH2C, dial: t.dialer(u, protocolTwo, protocolOne), pool: p})
+	l, loaded := t.clients.LoadOrStore(u, &lanes{f: f, two: u.Scheme == mezu.UpstreamH2C, dial: t.dialer(u, protocolTwo, protocolOne), pool: p, life: idleLife})
 	if t.ended && !loaded {
 		l.(*lanes).close()
 	}

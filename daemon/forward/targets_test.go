@@ -53,8 +53,8 @@ func TestRetarget(t *testing.T) {
 	e.fails(mezu.CodeWorkloadRefused)
 }
 
-// The same of workloads that are spoken to by net/http.
-func TestRetarget_ByNetHTTP(t *testing.T) {
+// The same of workloads whose connections are shared.
+func TestRetarget_Shared(t *testing.T) {
 	for name, start := range map[string]func(testing.TB, http.HandlerFunc) string{
 		"h2c":   h2cWorkload,
 		"https": func(t testing.TB, h http.HandlerFunc) string { return httpsWorkload(t, true, h) },
