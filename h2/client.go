@@ -117,7 +117,7 @@ func (c *Client) room() {
 func (c *Client) Reserve() (ok, asked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.wish != nil || c.away || c.reserved >= int(min(c.most, MaxClientStreams)) || c.nextID > maxWindow-2*MaxClientStreams {
+	if !c.usable() || c.reserved >= int(min(c.most, MaxClientStreams)) {
 		return false, false
 	}
 	now := time.Now()
@@ -137,7 +137,11 @@ func (c *Client) Reserve() (ok, asked bool) {
 func (c *Client) Usable() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.err == nil && c.wish == nil && !c.away && c.nextID <= maxWindow-2*MaxClientStreams
+	return c.usable()
+}
+
+func (c *Client) usable() bool {
+	return c.err == nil && c.wish == nil && c.mute == nil && !c.away && c.nextID <= maxWindow-2*MaxClientStreams
 }
 
 // Busy is how many exchanges have a place.
@@ -218,7 +222,7 @@ func (s *Stream) open() error {
 	if !ok {
 		return nil
 	}
-	if c.away || c.err != nil || c.wish != nil {
+	if c.away || c.err != nil || c.wish != nil || c.mute != nil {
 		s.unsent = true
 		s.fail(errAway)
 		return s.err

@@ -72,6 +72,7 @@ type conn struct {
 	err     error      // why it has ended
 	waiting bool       // for nothing but the end: the peer is being told why
 	wish    error      // why the reader is to end the connection
+	mute    error      // why nothing goes out any more, while what came is still read
 
 	// Sending.
 	ready    []byte // frames that go out next
@@ -286,6 +287,18 @@ func (c *conn) forget(s *Stream, reset bool) {
 func (c *conn) ended(id uint32) (known, reset bool) {
 	r := c.recent[id/2%uint32(len(c.recent))]
 	return r.id == id, r.reset && r.id == id
+}
+
+// writeFailed takes in that nothing goes out any more. A server that has closed the connection may
+// have said before with which requests it has not begun: what it sent is read first. The lock is held.
+func (c *conn) writeFailed(err error) {
+	switch _, ok := c.end.(*Client); {
+	case !ok:
+		c.fail(err)
+	case c.mute == nil && c.err == nil:
+		c.mute = err
+		c.nc.SetReadDeadline(time.Now().Add(closeTimeout))
+	}
 }
 
 // fail ends the connection at once. The lock is held.

@@ -162,6 +162,9 @@ func (c *conn) arm(now time.Time) error {
 	if err := cmp.Or(c.err, c.wish); err != nil {
 		return err // or the deadline that wakes the reader up for it would be undone
 	}
+	if c.mute != nil {
+		return nil // it has a deadline of its own
+	}
 	c.readBy = want
 	return c.nc.SetReadDeadline(want)
 }
@@ -169,7 +172,7 @@ func (c *conn) arm(now time.Time) error {
 // overdue decides what to do when nothing came in time.
 func (c *conn) overdue(now time.Time) error {
 	c.mu.Lock()
-	err := cmp.Or(c.err, c.wish)
+	err := cmp.Or(c.err, c.wish, c.mute)
 	c.mu.Unlock()
 	switch {
 	case err != nil:

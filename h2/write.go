@@ -136,7 +136,7 @@ func (c *conn) next() *Stream {
 
 // moves reports whether something can go out now. The lock is held.
 func (c *conn) moves() bool {
-	return c.err == nil && (len(c.ready) > 0 || c.bulks > 0 && c.sendWin > 0 && !c.waiting)
+	return c.err == nil && c.mute == nil && (len(c.ready) > 0 || c.bulks > 0 && c.sendWin > 0 && !c.waiting)
 }
 
 // fill takes what goes out next: what is ready, and then what streams have, a frame of each in
@@ -213,7 +213,7 @@ func (c *conn) flush(own *Stream) {
 		c.keep(b)
 		c.writing = false
 		if err != nil {
-			c.fail(err)
+			c.writeFailed(err)
 			break
 		}
 		others := (own == nil || own.pending == nil) && (c.bulks > 0 || batches == maxFavours)
@@ -295,7 +295,7 @@ func (w *writer) work() {
 	}
 	if err != nil {
 		c.mu.Lock()
-		c.fail(err)
+		c.writeFailed(err)
 	}
 	c.writing = false
 	c.working--

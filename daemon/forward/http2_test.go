@@ -135,6 +135,10 @@ func TestRefusedStreams_Row18(t *testing.T) {
 			c.WriteGoAway(0, http2.ErrCodeNo, nil)
 			c.conn.(*net.TCPConn).CloseWrite()
 		}, size: 7},
+		"GOAWAY and a reset": {first: func(c *framed, _ uint32, _ string) {
+			c.WriteGoAway(0, http2.ErrCodeNo, nil)
+			c.conn.Close() // with something unread
+		}, early: true, size: 50_000},
 		"GOAWAY with an error": {first: func(c *framed, _ uint32, _ string) { c.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) }, size: 7},
 		"too late": {first: func(c *framed, id uint32, _ string) {
 			c.WriteWindowUpdate(0, 1<<20)

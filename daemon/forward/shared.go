@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -153,20 +154,20 @@ func (s *stream) SendHead() error { return s.head(s.w.req.Framing == relay.NoBod
 // head sends the head. With end nothing follows it; with more, a piece of the body does at once.
 func (s *stream) head(end, more bool) error {
 	s.headed = true
-	err := s.answered(s.SendBlock(&s.block, end, more))
+	err := s.late(s.SendBlock(&s.block, end, more))
 	if err == nil && s.w.watched {
 		s.w.rec.Mark(MarkSent)
 	}
 	return err
 }
 
-// answered is the error of a write, unless something of an answer has come: that says more. A
-// workload may have reset the stream behind it.
-func (s *stream) answered(err error) error {
-	if err != nil && s.Touched() {
-		return nil
+// late is the error of a write that ran out of its time. Any other is of the stream: ReadHead
+// says it, behind what has come of an answer.
+func (s *stream) late(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // SendBody sends the body, and the head before it if that was not sent.
@@ -181,7 +182,7 @@ func (s *stream) SendBody(src relay.Source) (wrote int64, err error) {
 	if _, ok := errors.AsType[*relay.SourceError](err); ok {
 		return wrote, err
 	}
-	return wrote, s.answered(err)
+	return wrote, s.late(err)
 }
 
 func (s *stream) body(src relay.Source) (wrote int64, err error) {
