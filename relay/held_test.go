@@ -72,15 +72,14 @@ func TestRow7_HeldBodiesAreWhole(t *testing.T) {
 			for _, room := range []int64{0, 8 << 10, 1 << 20} {
 				for name, slow := range map[string]func(io.Reader) io.Reader{"at once": func(r io.Reader) io.Reader { return r }, "a byte each": iotest.OneByteReader, "whose end comes along": iotest.DataErrReader} {
 					what := fmt.Sprintf("%d bytes %s, known %v, room %d", n, name, known, room)
-					var src relay.StreamSource
-					src.Reset(slow(strings.NewReader(text[:n])), func() http.Header { return nil }, 0)
+					src := &streamed{r: slow(strings.NewReader(text[:n]))}
 					req := relay.Request{Framing: relay.Chunked}
 					if known {
 						req.Framing, req.Length = relay.Length, int64(n)
 					}
 					var h relay.Held
 					s := newShelf(room)
-					if err := h.Hold(&req, &src, nil, s); err != nil {
+					if err := h.Hold(&req, src, nil, s); err != nil {
 						t.Fatalf("%s: %v", what, err)
 					}
 					if n <= relay.MaxHeld && room > 1<<19 && !h.Complete() || n > relay.MaxHeld && !known && h.Complete() {
@@ -101,7 +100,6 @@ func TestRow7_HeldBodiesAreWhole(t *testing.T) {
 						}
 					}
 					h.Close()
-					src.Close()
 					if s.out.Load() != 0 {
 						t.Errorf("%s: %d bytes are not given back", what, s.out.Load())
 					}
@@ -121,13 +119,12 @@ func testWhoSpeaksByTurnsIsHeard(t *testing.T) {
 	for _, spare := range []bool{true, false} {
 		for _, cut := range []bool{true, false} {
 			out, in := io.Pipe()
-			var src relay.StreamSource
-			src.Reset(out, func() http.Header { return nil }, 0)
+			src := &streamed{r: out}
 			s := newShelf(1 << 20)
 			s.spare = spare
 			var h relay.Held
 			held := make(chan error, 1)
-			go func() { held <- h.Hold(&relay.Request{Framing: relay.Chunked}, &src, nil, s) }()
+			go func() { held <- h.Hold(&relay.Request{Framing: relay.Chunked}, src, nil, s) }()
 			io.WriteString(in, "first, ")
 			io.WriteString(in, "second, ")
 			if !spare {
@@ -158,7 +155,6 @@ func testWhoSpeaksByTurnsIsHeard(t *testing.T) {
 			}
 			h.EndHold(&stopper{})
 			h.Close()
-			src.Close()
 			if s.out.Load() != 0 {
 				t.Errorf("%d bytes are not given back", s.out.Load())
 			}
@@ -264,9 +260,7 @@ func testPaceCountsTheSendersTimeOnly(t *testing.T) {
 			}
 			in.Close()
 		}()
-		var src relay.StreamSource
-		src.Reset(out, nil, 0)
-		defer src.Close()
+		src := &streamed{r: out}
 		p.Begin(1<<20, grace, grace, s)
 		defer func() {
 			p.End()
@@ -277,7 +271,7 @@ func testPaceCountsTheSendersTimeOnly(t *testing.T) {
 			}
 		}()
 		for {
-			_, err := p.Next(&src)
+			_, err := p.Next(src)
 			if err == io.EOF {
 				return nil
 			}

@@ -110,6 +110,32 @@ func (s *splitReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// streamed is a body that comes piece by piece from elsewhere, as those of HTTP/2 do. No trailers
+// follow it.
+type streamed struct {
+	r     io.Reader
+	piece [4 << 10]byte
+	ended bool
+}
+
+func (s *streamed) Next() ([]byte, error) {
+	for !s.ended {
+		n, err := s.r.Read(s.piece[:])
+		s.ended = err == io.EOF
+		if n > 0 {
+			return s.piece[:n], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, io.EOF
+}
+
+func (s *streamed) Ready() bool { return s.ended }
+
+func (s *streamed) Trailer() []relay.Field { return nil }
+
 func code(err error) mezu.Code { return mezu.CodeOf(err) }
 
 // cutShort reports whether a response had begun and could not be finished.

@@ -452,23 +452,6 @@ func (r *Request) AppendForwarded(dst []byte, f *Forwarded) []byte {
 	return r.appendEnd(dst)
 }
 
-// ForwardedFields gives the same fields for a workload that is not spoken to in
-// HTTP/1.1.
-func (r *Request) ForwardedFields(f *Forwarded, add func(name, value string)) {
-	for i := range r.Fields {
-		add(string(r.Fields[i].Name), string(r.Fields[i].Value))
-	}
-	if f.Client.IsValid() {
-		add("X-Forwarded-For", f.Client.String())
-	}
-	add("X-Forwarded-Proto", f.proto())
-	add("X-Forwarded-Host", f.asked(r))
-	add(mezu.HeaderRequestID, f.ID)
-	for i := range f.Identity {
-		add(string(f.Identity[i].Name), string(f.Identity[i].Value))
-	}
-}
-
 // HasPath reports whether the request target is exactly this path, with or
 // without a query: a peer that sends canonical requests sends it so.
 func (h *RequestHead) HasPath(path string) bool {

@@ -247,6 +247,64 @@ func TestSectionReadsAsHTTP11(t *testing.T) {
 	}
 }
 
+// TestRow9_Carries: every line of a field counts, in both versions alike.
+func TestRow9_Carries(t *testing.T) {
+	for _, c := range []struct {
+		fields []string
+		want   bool
+	}{
+		{nil, false}, {[]string{"X-Tier", "gold"}, true}, {[]string{"x-tier", "gold"}, true}, {[]string{"X-Tier", "free"}, false}, {[]string{"X-Tier", "Gold"}, false},
+		{[]string{"X-Tier", "gold", "X-Tier", "gold"}, true}, {[]string{"X-Tier", "gold", "X-Tier", "free"}, false}, {[]string{"X-Tier", "free", "X-Tier", "gold"}, false}, {[]string{"X-Tier", "gold", "X-Tier", ""}, false},
+		{[]string{"X-Tier", "gold, free"}, false}, {[]string{"X-Tier", "gold,gold"}, false}, {[]string{"X-Tier", "gold", "X_Tier", "gold"}, false}, {[]string{"X_Tier", "gold"}, false}, {[]string{"X-Tierx", "free", "X-Tier", "gold"}, true},
+	} {
+		raw := "GET / HTTP/1.1\r\nHost: a\r\n"
+		for i := 0; i < len(c.fields); i += 2 {
+			raw += c.fields[i] + ": " + c.fields[i+1] + "\r\n"
+		}
+		var one relay.Request
+		var head relay.RequestHead
+		var names relay.Names
+		var r relay.Reader
+		r.Reset(strings.NewReader(raw + "\r\n"))
+		if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names)); err != nil {
+			t.Fatal(err)
+		}
+		b, _ := bothOf(raw + "\r\n")
+		fields, end := b.section()
+		two, _, err := requested(fields, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, req := range []*relay.Request{&one, &two} {
+			if req.Carries("x-tier", "gold") != c.want {
+				t.Errorf("%q: %v in HTTP/%d", c.fields, !c.want, i+1)
+			}
+		}
+	}
+}
+
+// TestRow9_RepeatedFieldsAreNoTruth: of two request ids neither is taken, and TE is a
+// list over all its lines, in both versions.
+func TestRow9_RepeatedFieldsAreNoTruth(t *testing.T) {
+	var one relay.Request
+	var head relay.RequestHead
+	var names relay.Names
+	var r relay.Reader
+	r.Reset(strings.NewReader("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: first\r\nX-Request-Id: second\r\nTE: trailers\r\nTE: gzip\r\n\r\n"))
+	if err := errors.Join(r.ReadRequest(&head), head.Canonical(&one, &names)); err != nil {
+		t.Fatal(err)
+	}
+	two, _, err := requested(of("x-request-id", "first", "x-request-id", "second", "te", "trailers", "te", "trailers"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, req := range []*relay.Request{&one, &two} {
+		if req.ID == "first" || req.ID == "second" || req.ID == "" || !req.Trailers {
+			t.Errorf("id %q, trailers %v", req.ID, req.Trailers)
+		}
+	}
+}
+
 // inBoth reports whether the request has a text of HTTP/1.1 that says the same.
 func (b *both) inBoth() bool {
 	if strings.ContainsAny(b.method+b.target+b.host, "\r\n") {

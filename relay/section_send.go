@@ -1,10 +1,6 @@
 package relay
 
-import (
-	"strconv"
-
-	"github.com/mezusphere/mezu"
-)
+import "github.com/mezusphere/mezu"
 
 // EachField calls add for each field of the response that goes on in HTTP/2, without «:status»:
 // what Append writes, but for framing that HTTP/2 has of its own. Names come in any case, and
@@ -69,11 +65,4 @@ func (r *Request) EachForwarded(f *Forwarded, text *Text, add func(name, value [
 	if r.Expect {
 		say("Expect", "100-continue")
 	}
-}
-
-// addInt is add for a number.
-func (t *Text) addInt(n int64) []byte {
-	begin := len(t.bytes)
-	t.bytes = strconv.AppendInt(t.bytes, n, 10)
-	return t.bytes[begin:len(t.bytes):len(t.bytes)]
 }

@@ -201,6 +201,7 @@ func TestP12_SectionLength(t *testing.T) {
 		{with("POST", "content-length", "5", "content-length", "6"), false, "not_canonical", 0, 0},
 		{with("POST", "content-length", "5, 5"), false, "not_canonical", 0, 0},
 		{with("POST", "content-length", "+5"), false, "not_canonical", 0, 0},
+		{with("POST", "content-length", "x"), true, "not_canonical", 0, 0},
 		{with("POST", "content-length", ""), false, "not_canonical", 0, 0},
 		{with("POST", "content-length", "99999999999999999999"), false, "not_canonical", 0, 0},
 	} {
@@ -289,6 +290,8 @@ func TestSectionSpoilt(t *testing.T) {
 	}{
 		{get("/%00?key=secret"), "GET /%00"},
 		{append(get("/x?key=secret"), "connection", "close"), "GET /x"},
+		{get("/x?a b"), "GET /x"},
+		{get("*"), "GET *"},
 		{append(get("/x"), "y", long), "GET /x"},
 		{get("/" + long), "GET /" + long[:relay.MaxTarget-1]},
 		{append(get("/fine"), "host", "b"), "GET "},
@@ -371,10 +374,12 @@ func TestSectionResponse(t *testing.T) {
 		{"POST", false, pairs{":status", "200", "content-length", "5", "content-type", "application/grpc+proto"}, "200 OK\r\nContent-Type: application/grpc+proto\r\nTransfer-Encoding: chunked\r\n", 5},
 		{"POST", true, pairs{":status", "200", "content-type", "application/grpc", "grpc-status", "5"}, "200 OK\r\nContent-Type: application/grpc\r\nGrpc-Status: 5\r\nContent-Length: 0\r\n", 0},
 		{"HEAD", true, pairs{":status", "200", "content-length", "5"}, "200 OK\r\n" + length, 0},
+		{"HEAD", true, pairs{":status", "200", "content-length", "0"}, "200 OK\r\nContent-Length: 0\r\n", 0},
 		{"HEAD", false, pairs{":status", "200"}, "200 OK\r\n", 0},
 		{"GET", true, pairs{":status", "204"}, "204 No Content\r\n", 0},
 		{"GET", false, pairs{":status", "204", "content-length", "5"}, "204 No Content\r\n", 0},
 		{"GET", true, pairs{":status", "304", "content-length", "5", "etag", "x"}, "304 Not Modified\r\nEtag: x\r\n" + length, 0},
+		{"GET", true, pairs{":status", "304"}, "304 Not Modified\r\n", 0},
 		{"GET", false, pairs{":status", "103", "link", "</a>"}, "103 Early Hints\r\nLink: </a>\r\n", 0},
 		{"GET", true, pairs{":status", "299", "set-cookie", "a", "set-cookie", "b", "x-request-id", "i", "te", "x", "proxy-authenticate", "x"}, "299 \r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Request-Id: i\r\nContent-Length: 0\r\n", 0},
 	} {
@@ -407,6 +412,7 @@ func TestP18_MalformedResponses(t *testing.T) {
 		"interim that ends the stream": {true, pairs{":status", "103"}},
 		"method":                       {true, pairs{":status", "200", ":method", "GET"}},
 		"capitals":                     {true, pairs{":status", "200", "Server", "s"}},
+		"blank in a name":              {true, pairs{":status", "200", "x y", "a"}},
 		"line end":                     {true, pairs{":status", "200", "x", "a\r\nset-cookie: b"}},
 		"control":                      {true, pairs{":status", "200", "x", "a\x01"}},
 		"connection":                   {true, pairs{":status", "200", "connection", "close"}},
@@ -491,7 +497,8 @@ func TestEachField(t *testing.T) {
 
 // TestEachForwarded: an HTTP/2 workload is told what one of HTTP/1.1 is.
 func TestEachForwarded(t *testing.T) {
-	f := relay.Forwarded{Client: netip.MustParseAddr("203.0.113.7"), ID: "id1", Identity: []relay.Field{{Name: []byte("X-Mezu-User-Id"), Value: []byte("usr_1")}}}
+	known := relay.Forwarded{Client: netip.MustParseAddr("203.0.113.7"), ID: "id1", Identity: []relay.Field{{Name: []byte("X-Mezu-User-Id"), Value: []byte("usr_1")}}}
+	inner := relay.Forwarded{ID: "id2", Host: "inner", Asked: "inner:3000", Proto: "http"}
 	for _, raw := range []string{
 		post("Content-Length: 2", "Accept: x", "Expect: 100-continue", "TE: trailers") + "hi", post("Transfer-Encoding: chunked", "Trailer: X-Sum") + "0\r\n\r\n", post("X: y"), "GET / HTTP/1.1\r\nHost: b:8443\r\n\r\n",
 	} {
@@ -499,12 +506,14 @@ func TestEachForwarded(t *testing.T) {
 		if m.err != nil {
 			t.Fatal(m.err)
 		}
-		var got strings.Builder
-		m.req.EachForwarded(&f, new(relay.Text), func(name, value []byte) { fmt.Fprintf(&got, "%s: %s\r\n", name, value) })
-		_, want, _ := strings.Cut(string(m.req.AppendForwarded(nil, &f)), "\r\nHost: ")
-		_, want, _ = strings.Cut(want, "\r\n")
-		if want = strings.Replace(strings.TrimSuffix(want, "\r\n"), "Transfer-Encoding: chunked\r\n", "", 1); got.String() != want {
-			t.Errorf("%q, want %q", got.String(), want)
+		for _, f := range []*relay.Forwarded{&known, &inner} {
+			var got strings.Builder
+			m.req.EachForwarded(f, new(relay.Text), func(name, value []byte) { fmt.Fprintf(&got, "%s: %s\r\n", name, value) })
+			_, want, _ := strings.Cut(string(m.req.AppendForwarded(nil, f)), "\r\nHost: ")
+			_, want, _ = strings.Cut(want, "\r\n")
+			if want = strings.Replace(strings.TrimSuffix(want, "\r\n"), "Transfer-Encoding: chunked\r\n", "", 1); got.String() != want {
+				t.Errorf("%q, want %q", got.String(), want)
+			}
 		}
 	}
 }

@@ -1,13 +1,6 @@
 package relay
 
-import (
-	"net/http"
-	"strconv"
-	"strings"
-)
-
-// fieldFrame is what a field line has besides name and value: «: » and CRLF.
-const fieldFrame = 4
+import "strconv"
 
 // appendFields writes field lines.
 func appendFields(dst []byte, fields []Field) []byte {
@@ -103,43 +96,6 @@ func (h *ResponseHead) Append(dst []byte, hop Hop) []byte {
 	}
 	return append(dst, "\r\n"...)
 }
-
-// EndToEnd adds each field that goes on to a receiver of another version of HTTP to
-// header.
-func (h *ResponseHead) EndToEnd(header http.Header) {
-	values := make([]string, 0, len(h.Fields)) // all of one allocation
-	for i := range h.Fields {
-		f := &h.Fields[i]
-		if f.kind == fieldRequestID || h.hopByHop(f) {
-			continue
-		}
-		name, ok := usualNames[string(f.Name)]
-		if !ok {
-			name = http.CanonicalHeaderKey(string(f.Name))
-		}
-		if had := header[name]; len(had) > 0 {
-			header[name] = append(had, string(f.Value))
-			continue
-		}
-		values = append(values, string(f.Value))
-		header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-}
-
-// usualNames gives the form that http.Header has of the names that most responses have,
-// by both ways to write them, so that they cost no memory.
-var usualNames = func() map[string]string {
-	names := map[string]string{}
-	for _, name := range []string{
-		"Accept-Ranges", "Access-Control-Allow-Origin", "Age", "Cache-Control", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type",
-		"Date", "Etag", "Expires", "Last-Modified", "Link", "Location", "Pragma", "Referrer-Policy", "Server", "Set-Cookie",
-		"Strict-Transport-Security", "Vary", "X-Content-Type-Options", "X-Frame-Options",
-	} {
-		names[name], names[strings.ToLower(name)] = name, name
-	}
-	names["ETag"] = "Etag"
-	return names
-}()
 
 // appendChunk writes data as one chunk. Empty data is no chunk: it would end the
 // body.

@@ -154,23 +154,3 @@ func TestAppendChunk(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
-
-// TestStreamSource: limits and ends of bodies that come from a reader.
-func TestStreamSource(t *testing.T) {
-	var s relay.StreamSource
-	defer s.Close()
-	s.Reset(strings.NewReader("hello"), nil, 5)
-	var w relay.Writer
-	var out record
-	w.Reset(&out)
-	if n, err := w.Body(&s, relay.Length); n != 5 || err != nil {
-		t.Errorf("%d, %v", n, err)
-	}
-	s.Reset(strings.NewReader("hello!"), nil, 5)
-	if _, err := w.Body(&s, relay.Length); !errors.Is(err, relay.ErrOverrun) {
-		t.Errorf("over the limit: %v", err)
-	}
-	if _, err := s.Next(); !errors.Is(err, relay.ErrOverrun) {
-		t.Errorf("asked again: %v", err)
-	}
-}
