@@ -39,6 +39,7 @@ func dialRaw(t testing.TB, handle func(*h2.Stream), settings ...http2.Setting) (
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		conn, err := l.Accept()
+		l.Close() // not before: it would end a connection that waits
 		if err != nil {
 			t.Error(err)
 			return
@@ -48,9 +49,9 @@ func dialRaw(t testing.TB, handle func(*h2.Stream), settings ...http2.Setting) (
 	})
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
+		l.Close()
 		t.Fatal(err)
 	}
-	l.Close()
 	conn.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() {
 		conn.Close()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/net/http2"
 
 	"github.com/mezusphere/mezu/gather"
 	"github.com/mezusphere/mezu/h2"
@@ -128,4 +129,74 @@ func TestServer_Echoes(t *testing.T) {
 		t.Fatal(err, resp)
 	}
 	resp.Body.Close()
+}
+
+// A body begins anew while no more than one piece of it was read, or if all of it was here when
+// reading began.
+func TestStream_Rewind(t *testing.T) {
+	long := strings.Repeat("0123456789", 3<<10) // of several pieces
+	for name, c := range map[string]struct {
+		first, later string // later comes when a piece was read; without it the stream ends with first
+		reads        int
+		again        bool
+	}{
+		"untouched":       {"hello", " you", 0, true},
+		"one piece":       {"hello", " you", 1, true},
+		"two pieces":      {"hello", " you", 2, false},
+		"complete":        {long, "", 99, true},
+		"not all of much": {long, " you", 3, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin, read, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			client, _ := dialRaw(t, func(s *h2.Stream) {
+				defer close(ended)
+				<-begin
+				for i := range c.reads {
+					if _, err := s.Next(); err != nil {
+						break
+					}
+					if i == 0 {
+						close(read)
+					}
+				}
+				if got := s.Rewind(); got != c.again {
+					t.Errorf("Rewind says %t", got)
+				}
+				if c.reads == 0 {
+					close(read)
+				}
+				if !c.again {
+					return
+				}
+				var again strings.Builder
+				for {
+					p, err := s.Next()
+					if err != nil {
+						break
+					}
+					again.Write(p)
+				}
+				if again.String() != c.first+c.later {
+					t.Errorf("%d bytes the second time: %.20q", again.Len(), again.String())
+				}
+			})
+			client.ask(1, false)
+			for rest := c.first; rest != ""; {
+				n := min(len(rest), 10<<10)
+				client.f.WriteData(1, c.later == "" && n == len(rest), []byte(rest[:n]))
+				rest = rest[n:]
+			}
+			client.f.WritePing(false, [8]byte{})
+			client.until("an answer to PING, which comes behind all that was sent", func(f http2.Frame) bool {
+				p, ok := f.(*http2.PingFrame)
+				return ok && p.IsAck()
+			})
+			close(begin)
+			if c.later != "" {
+				<-read
+				client.f.WriteData(1, true, []byte(c.later))
+			}
+			<-ended
+		})
+	}
 }
