@@ -18,7 +18,7 @@ const (
 	// watched.
 	impatience = 10 * time.Millisecond
 	// expectTimeout is how long a client that asked for 100 Continue is kept
-	// from sending when the workload says nothing (net/http's default).
+	// from sending when the workload says nothing. curl waits as long by itself.
 	expectTimeout = time.Second
 	// uploadPoll is how often an exchange looks whether its upload has ended while the
 	// workload is silent.

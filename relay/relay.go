@@ -2,11 +2,12 @@
 // strict parser of heads, framing of bodies, trailers, interim responses and
 // upgrades (spec.md). It is the hot path of the edge and of the Warpgate.
 //
-// What lives here: reading and writing HTTP/1.1 (RFC 9112) without guessing.
-// Whatever two readers could understand differently is refused, and what goes
-// out is written anew from parsed values, never copied as a block. What may not
-// live here: routing, policy, identity, dialling, pools, listeners. It imports
-// the domain, pipe and preface; edgesvc/edge and daemon/forward import it.
+// What lives here: reading and writing HTTP/1.1 (RFC 9112) without guessing, and
+// what becomes of the fields of HTTP/2 by the same rules. Whatever two readers
+// could understand differently is refused, and what goes out is written anew from
+// parsed values, never copied as a block. What may not live here: frames of HTTP/2
+// (package h2), routing, policy, identity, dialling, pools, listeners. It imports
+// the domain, pipe and preface; h2, edgesvc/edge and daemon/forward import it.
 package relay
 
 import (

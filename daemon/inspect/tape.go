@@ -370,7 +370,7 @@ func (t *Tape) Ended(d forward.Direction, fields []relay.Field) {
 		return
 	}
 	t.x.bodies[d].ended = true
-	if d == forward.In && t.x.timing.UploadedMS == 0 { // net/http says it late, or not at all
+	if d == forward.In && t.x.timing.UploadedMS == 0 { // until the last of it has gone out, which may never be
 		t.x.timing.UploadedMS = t.after(t.r.i.now())
 	}
 	if len(fields) == 0 {
