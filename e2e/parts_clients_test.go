@@ -21,7 +21,7 @@ var clientCases = []string{"upload", "download", "head", "not-modified", "hints"
 func (p *parts) scripted(t *testing.T, cases []string, program ...string) {
 	t.Helper()
 	for _, h2c := range []bool{false, true} {
-		p.scriptedOnce(t, slices.DeleteFunc(slices.Clone(cases), func(name string) bool { return name == "early" && h2c && lostAnswers }), h2c, program...)
+		p.scriptedOnce(t, cases, h2c, program...)
 	}
 }
 
@@ -44,20 +44,13 @@ func (p *parts) scriptedOnce(t *testing.T, cases []string, h2c bool, program ...
 	}
 }
 
-// lostAnswers says that an answer of a workload of HTTP/2 may be lost when it comes during an upload:
-// net/http's client forgets what it has of it when the stream is reset without an error.
-const lostAnswers = !testkit.OwnHTTP2Client
-
 // pythonH2 and the others speak in scripts.
 func pythonH2(t *testing.T, p *parts) {
 	p.scripted(t, clientCases, python(t, "h2"), peersDir+"/python/h2client.py")
 }
 
 func pythonHTTPX(t *testing.T, p *parts) {
-	cases := []string{"upload", "download", "head", "not-modified", "hints", "concurrent"}
-	if testkit.OwnHTTP2 { // net/http says GOAWAY beside an early answer, and httpx takes that for an error
-		cases = append(cases, "early")
-	}
+	cases := []string{"upload", "download", "head", "not-modified", "hints", "concurrent", "early"}
 	p.scripted(t, cases, python(t, "h2", "httpx"), peersDir+"/python/httpxclient.py")
 }
 
@@ -122,9 +115,7 @@ func (c *curlCommand) all() {
 	if _, body := c.run("/parts/bytes"); body != string(d.bytes) {
 		t.Errorf("a download of %d bytes has %d", len(d.bytes), len(body))
 	}
-	if c.h2c && lostAnswers {
-		// Nothing is expected of it.
-	} else if heads, body := c.run("/parts/early", "--upload-file", d.file); !strings.HasPrefix(heads, "HTTP/2 413") || body != string(d.bytes[:partsEarly]) {
+	if heads, body := c.run("/parts/early", "--upload-file", d.file); !strings.HasPrefix(heads, "HTTP/2 413") || body != string(d.bytes[:partsEarly]) {
 		t.Errorf("an early answer has %d bytes:\n%s", len(body), heads)
 	}
 	if heads, body := c.run("/file", "--head"); !strings.Contains(heads, fmt.Sprintf("content-length: %d\r\n", len(fileText))) || body != "" && body != heads {
@@ -167,10 +158,8 @@ func nghttp(t *testing.T, p *parts) {
 		if out := run("--header", to, base+"/parts/bytes"); out != string(p.data.bytes) {
 			t.Errorf("a download of %d bytes has %d", len(p.data.bytes), len(out))
 		}
-		if h2c != toH2CValue || !lostAnswers {
-			if out := run("--header", to, "--data", p.data.file, base+"/parts/early"); out != string(p.data.bytes[:partsEarly]) {
-				t.Errorf("an early answer has %d bytes", len(out))
-			}
+		if out := run("--header", to, "--data", p.data.file, base+"/parts/early"); out != string(p.data.bytes[:partsEarly]) {
+			t.Errorf("an early answer has %d bytes", len(out))
 		}
 		if out := run("--header", to, "--data", p.data.smallFile, "--no-content-length", "--trailer", "x-sent: yes", "--header", "trailer: x-sent", base+"/parts/trailers"); !strings.Contains(out, `"length":20000,"trailers":{"X-Sent":["yes"]}`) {
 			t.Errorf("trailers come as %q", out)
