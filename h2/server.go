@@ -70,7 +70,6 @@ type Admission interface {
 type server struct {
 	tag     any // of its connection
 	running bool
-	parked  bool // it waits until others have ended
 	fault   *StreamError
 	end     bool
 }
