@@ -170,7 +170,6 @@ func always(first func(w *http2.Framer, stream uint32), say func(w *http2.Framer
 func TestP24_HostileWorkload(t *testing.T) {
 	ok := func(w *http2.Framer, s uint32) { block(w, s, false, ":status", "200") }
 	large := frames.Block("x-large", strings.Repeat("x", 4000))
-	type sayer = func(w *http2.Framer, s uint32)
 	// Each with what may become of the request. Where the fault is of the stream alone the connection
 	// may live: then the next request is not answered by another one.
 	for name, c := range map[string]struct {
