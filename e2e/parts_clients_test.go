@@ -3,12 +3,14 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mezusphere/mezu/testkit"
@@ -57,6 +59,33 @@ func pythonHTTPX(t *testing.T, p *parts) {
 func nodeHTTP2(t *testing.T, p *parts) {
 	testkit.Programs(t, "node")
 	p.scripted(t, append([]string{"concurrent", "cancel"}, clientCases...), "node", peersDir+"/node/http2.mjs")
+}
+
+// nodeGoAway has a request under way while its edge leaves.
+func nodeGoAway(t *testing.T, p *parts) {
+	testkit.Programs(t, "node")
+	_, port, _ := net.SplitHostPort(p.leaving.https)
+	args := fmt.Sprintf(`{"host": %q, "port": %q, "ca": %q}`, p.host, port, p.caFile())
+	node := startWith(t, "node", nil, "node", peersDir+"/node/goaway.mjs", args)
+	said := func(word string) {
+		t.Helper()
+		eventually(t, "Node to say "+word, func() error {
+			if !strings.Contains(node.out.String(), word+"\n") {
+				return fmt.Errorf("it says %q %s", node.out.String(), tail(node.log.String()))
+			}
+			return nil
+		})
+	}
+	said("begun")
+	p.leaving.signal(syscall.SIGTERM)
+	said("told")
+	close(p.goOn)
+	if code := node.exit(); code != 0 {
+		t.Errorf("Node ends with %d:\n%s", code, tail(node.log.String()))
+	}
+	if code := p.leaving.exit(); code != 0 {
+		t.Errorf("the edge ends with %d", code)
+	}
 }
 
 // nextCurl is that of the Debian release after this one.

@@ -23,11 +23,14 @@ const peersDir = "../tools/peers"
 type parts struct {
 	*world
 	e *edgeNode
+	// leaving is another edge, which ends before the test does.
+	leaving *edgeNode
 	// h1 and h2c are the same workload behind either version of HTTP. A request gets to the second
 	// one if it says so.
 	h1, h2c *talker
 	grpc    *grpcWorkload
 	data    *partsData
+	goOn    chan struct{} // closed to have /parts/pausing end
 	// repositories is the folder with those of git.
 	repositories string
 	peers        programs
@@ -52,7 +55,7 @@ func TestParts(t *testing.T) {
 		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO}, {"connection age", connectionAges}, {"silent stream", silentStream},
 		{"registry", containerRegistry}, {"git", gitClone},
 		{"curl", curl("curl")}, {"curl-next", curl(nextCurl)}, {"nghttp", nghttp}, {"h2load", h2load},
-		{"node", nodeHTTP2}, {"python-h2", pythonH2}, {"python-httpx", pythonHTTPX},
+		{"node", nodeHTTP2}, {"node and GOAWAY", nodeGoAway}, {"python-h2", pythonH2}, {"python-httpx", pythonHTTPX},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -64,16 +67,18 @@ func TestParts(t *testing.T) {
 func newParts(t *testing.T) *parts {
 	t.Helper()
 	d := newPartsData(t)
-	p := &parts{h1: newPartsWorkload(t, false, d), h2c: newPartsWorkload(t, true, d), grpc: newGRPCWorkload(t), data: d, peers: buildPeers(t)}
+	p := &parts{grpc: newGRPCWorkload(t), data: d, goOn: make(chan struct{}), peers: buildPeers(t)}
+	p.h1, p.h2c = p.newWorkload(t, false), p.newWorkload(t, true)
 	interop, registry := p.peers.serve(t, "interop"), p.peers.serve(t, "registry")
 	p.repositories = t.TempDir()
 	git := newGitServer(t, p.repositories).Listener.Addr().String()
 	aging := newGRPCWorkload(t, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: connectionAge}))
 	targets := map[string]string{"h2c": "h2c://" + p.h2c.addr(), "grpc": "h2c://" + p.grpc.addr, "aging": "h2c://" + aging.addr, "interop": "h2c://" + interop,
 		"registry": registry, "git": git}
-	p.world = newWorld(t, 1, open,
+	p.world = newWorld(t, 2, open,
 		mezu.Route{Name: "h2c", Prefix: "/", Headers: map[string]string{toH2CName: toH2CValue}, Upstream: targets["h2c"]},
 		mezu.Route{Name: "grpc", Prefix: grpcPrefix, Upstream: targets["grpc"]},
+		mezu.Route{Name: "h2spec", Prefix: "/h2c/", Upstream: targets["h2c"]},
 		mezu.Route{Name: "aging", Prefix: grpcPrefix, Headers: map[string]string{toH2CName: toAging}, Upstream: targets["aging"]},
 		mezu.Route{Name: "registry", Prefix: "/v2/", Upstream: registry}, mezu.Route{Name: "git", Prefix: gitPrefix, Upstream: git},
 		mezu.Route{Name: "interop", Prefix: "/grpc.testing.", Upstream: targets["interop"]})
@@ -82,7 +87,7 @@ func newParts(t *testing.T) *parts {
 		allow = append(allow, "--allow-target", target)
 	}
 	p.addGate("gate", p.h1.addr(), allow...)
-	p.e = p.edges[0]
+	p.e, p.leaving = p.edges[0], p.edges[1]
 	return p
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -42,9 +43,10 @@ func newPartsData(t *testing.T) *partsData {
 	return d
 }
 
-// newPartsWorkload is a talker that also answers what clients of HTTP/2 are to find in it.
-func newPartsWorkload(t *testing.T, h2c bool, d *partsData) *talker {
+// newWorkload is a talker that also answers what clients of HTTP/2 are to find in it.
+func (p *parts) newWorkload(t *testing.T, h2c bool) *talker {
 	t.Helper()
+	d := p.data
 	tk := newTalker(t, h2c)
 	mux := http.NewServeMux()
 	mux.Handle("/", tk.Config.Handler)
@@ -75,6 +77,15 @@ func newPartsWorkload(t *testing.T, h2c bool, d *partsData) *talker {
 		json.NewEncoder(w).Encode(map[string]any{"length": n, "trailers": r.Trailer})
 		w.Header().Set("X-Sum", "42")
 		w.Header().Set(http.TrailerPrefix+"X-Late", "also")
+	})
+	mux.HandleFunc("/parts/pausing", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "first ")
+		http.NewResponseController(w).Flush()
+		select {
+		case <-p.goOn:
+			fmt.Fprint(w, "second")
+		case <-r.Context().Done():
+		}
 	})
 	tk.Config.Handler = mux
 	return tk
