@@ -16,6 +16,7 @@ const (
 	CauseRefused           Cause = "refused"            // the rules say no; the code says which
 	CauseWorkloadRefused   Cause = "workload_refused"   // nothing answers at the workload's address
 	CauseWorkloadReset     Cause = "workload_reset"     // the workload's connection broke before the end
+	CauseWorkloadCanceled  Cause = "workload_canceled"  // the workload gave the exchange up (RST_STREAM with CANCEL), as gRPC's do at a deadline
 	CauseWorkloadMalformed Cause = "workload_malformed" // the workload's response is not HTTP; the message names the rule
 	CauseTimeout           Cause = "timeout"            // no response within the route's timeout
 	CauseIdleTimeout       Cause = "idle_timeout"       // nothing moved for the route's idle_timeout
@@ -30,7 +31,7 @@ const (
 // Causes are all of them: the values that a metric's label may have.
 func Causes() []Cause {
 	return []Cause{CauseClientGone, CauseClientSlow, CauseClientMalformed, CauseOverrun, CauseRefused, CauseWorkloadRefused, CauseWorkloadReset,
-		CauseWorkloadMalformed, CauseTimeout, CauseIdleTimeout, CauseWarpgateGone, CauseWarpgateCut, CauseOverloaded, CauseSessionEnded, CauseShutdown, CauseInternal}
+		CauseWorkloadCanceled, CauseWorkloadMalformed, CauseTimeout, CauseIdleTimeout, CauseWarpgateGone, CauseWarpgateCut, CauseOverloaded, CauseSessionEnded, CauseShutdown, CauseInternal}
 }
 
 // causes are the causes of those codes that don't just mean a refusal by the rules.

@@ -31,7 +31,7 @@ func (p *parts) scripted(t *testing.T, cases []string, program ...string) {
 func (p *parts) scriptedOnce(t *testing.T, cases []string, h2c bool, program ...string) {
 	t.Helper()
 	args, err := json.Marshal(map[string]any{"host": p.host, "port": p.port(), "ca": p.caFile(), "file": p.data.file, "sum": p.data.sum, "length": partsBody,
-		"early": partsEarly, "h2c": h2c, "codes": resetCodesPass, "cases": cases})
+		"early": partsEarly, "h2c": h2c, "cases": cases})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,9 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -10,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -20,17 +25,10 @@ import (
 // interopCases is how many cases tools/peers/interop has.
 const interopCases = 17
 
-// resetCodesPass says that a client learns with which code a workload has reset a stream. gRPC tells by
-// it a call that was given up from one that failed. Today each reset is an INTERNAL_ERROR behind the edge.
-const resetCodesPass = false
-
 // grpcInterop runs the interop tests of grpc-go: their client speaks with the edge, and their
 // server is a workload of h2c.
 func grpcInterop(t *testing.T, p *parts) {
 	args := []string{"-addr", p.e.https, "-host", p.host, "-ca", p.caFile()}
-	if resetCodesPass {
-		args = append(args, "-codes-pass")
-	}
 	out, log, err := output(t, p.peers.path("interop"), args...)
 	if err != nil {
 		t.Errorf("%v\n%s%s", err, out, tail(log))
@@ -137,5 +135,27 @@ func silentStream(t *testing.T, p *parts) {
 	<-time.After(silence)
 	if err := turn(); err != nil {
 		t.Errorf("after %v of silence: %v", silence, err)
+	}
+}
+
+// serverDeadline: a call whose deadline passes at the server is given up there, and the client learns that
+// it was no failure: its stream is reset with CANCEL, or has that status.
+func serverDeadline(t *testing.T, p *parts) {
+	out, in := io.Pipe()
+	defer in.Close()
+	go in.Write([]byte("\x00\x00\x00\x00\x00")) // a message, empty
+	req, err := http.NewRequest("POST", "https://"+p.host+grpcPrefix+"Both", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Content-Type": {"application/grpc"}, "Te": {"trailers"}, "Grpc-Timeout": {"300m"}}
+	resp := do(t, p.http2(p.e), req)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	reset := new(http2.StreamError)
+	canceled := errors.As(err, reset) && reset.Code == http2.ErrCodeCancel
+	told := err == nil && resp.Trailer.Get("Grpc-Status") == fmt.Sprint(int(codes.DeadlineExceeded)) // the method noticed first
+	if resp.StatusCode != 200 || len(answer) != 5 || !canceled && !told {
+		t.Errorf("the answer is %d with %d bytes, and ends with %v and %v", resp.StatusCode, len(answer), err, resp.Trailer)
 	}
 }

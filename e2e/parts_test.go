@@ -52,7 +52,7 @@ func TestParts(t *testing.T) {
 		name string
 		run  func(*testing.T, *parts)
 	}{
-		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO}, {"connection age", connectionAges}, {"silent stream", silentStream},
+		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO}, {"deadline at the server", serverDeadline}, {"connection age", connectionAges}, {"silent stream", silentStream},
 		{"registry", containerRegistry}, {"git", gitClone},
 		{"curl", curl("curl")}, {"curl-next", curl(nextCurl)}, {"nghttp", nghttp}, {"h2load", h2load},
 		{"node", nodeHTTP2}, {"node and GOAWAY", nodeGoAway}, {"python-h2", pythonH2}, {"python-httpx", pythonHTTPX},

@@ -284,6 +284,9 @@ func (s *stream) Cause(err error) mezu.Cause {
 	if breaksRules(err) || errors.Is(err, relay.ErrBody) {
 		return mezu.CauseWorkloadMalformed
 	}
+	if reset, ok := errors.AsType[*h2.StreamError](err); ok && reset.Remote && reset.Code == h2.Cancel {
+		return mezu.CauseWorkloadCanceled
+	}
 	return mezu.CauseWorkloadReset
 }
 

@@ -67,7 +67,11 @@ func (s *h2Server) serve(stream *h2.Stream) {
 	c.Stream, c.fault = stream, nil
 	err := c.serve()
 	c.held.Close()
-	if err != nil {
+	switch {
+	case err == nil:
+	case relay.CauseOf(err) == mezu.CauseWorkloadCanceled:
+		c.Reset(h2.Cancel) // gRPC tells by it a call that was given up from one that failed
+	default:
 		c.Cut() // the client must see that it was cut
 	}
 	c.Stream, c.x.visit = nil, nil

@@ -24,9 +24,6 @@ import (
 // large is what a message may be: those of 4 MiB, and what is around them.
 const large = 8 << 20
 
-// codesPass says that what is in between tells the client with which code a server has reset a stream.
-var codesPass bool
-
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -39,7 +36,6 @@ func run() error {
 	addr := flag.String("addr", "", "address of what is in between")
 	host := flag.String("host", "", "name of the server")
 	ca := flag.String("ca", "", "file of the CA that its certificate is from")
-	flag.BoolVar(&codesPass, "codes-pass", false, "the code of a reset passes what is in between")
 	flag.Parse()
 	if *listen != "" {
 		return serve(*listen)
@@ -173,7 +169,7 @@ func deadlineOnItsWay(ctx context.Context, conn *grpc.ClientConn) error {
 		}()
 		// At the deadline a server resets its stream with CANCEL, which may come a moment before the
 		// client notices by itself.
-		if got := status.Code(err); got != codes.DeadlineExceeded && (codesPass || got != codes.Internal) {
+		if status.Code(err) != codes.DeadlineExceeded {
 			return fmt.Errorf("round %d ends with %w", i, err)
 		}
 	}
