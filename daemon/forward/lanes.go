@@ -88,29 +88,39 @@ func uploadOf(r *relay.Request, c *relay.Client) int {
 // take gives a connection with room for an exchange whose body is of that size, or one of
 // HTTP/1.1, which is a new one if fresh is true.
 func (l *lanes) take(ctx context.Context, by time.Time, upload int, fresh bool) (*lane, *workloadConn, error) {
-	for waited := false; ; {
+	var patience time.Time // until when the answer of a silent workload is waited for
+	for {
 		l.mu.Lock()
 		ln, asked := l.room(upload)
 		if ln != nil {
 			l.mu.Unlock()
 			return ln, nil, nil
 		}
-		one, m := l.one, l.making
-		wait := asked && !waited
-		if !one && !wait && m == nil {
-			l.making = &making{done: make(chan struct{})}
+		if asked && patience.IsZero() {
+			patience = time.Now().Add(askTime)
 		}
+		asked = asked && time.Now().Before(patience)
+		one, m := l.one, l.making
 		if l.changed == nil {
 			l.changed = make(chan struct{})
 		}
 		changed := l.changed
+		if !one && !asked && m == nil {
+			l.making = &making{done: make(chan struct{})}
+		}
 		l.mu.Unlock()
 		switch {
-		case wait:
-			waited = true
-			m, by := (*making)(nil), earlier(by, time.Now().Add(askTime))
-			if err := m.wait(ctx, by, changed); err != nil && ctx.Err() != nil {
-				return nil, nil, err
+		case asked:
+			until := patience
+			if by.Before(until) {
+				until = by
+			}
+			(*making)(nil).wait(ctx, until, changed)
+			switch {
+			case ctx.Err() != nil:
+				return nil, nil, ctx.Err()
+			case !time.Now().Before(by):
+				return nil, nil, context.DeadlineExceeded
 			}
 		case one:
 			if !fresh {
@@ -129,14 +139,8 @@ func (l *lanes) take(ctx context.Context, by time.Time, upload int, fresh bool) 
 	}
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-// wait waits until the connection is there, or isn't, or there may be room elsewhere.
+// wait waits until the connection is there, or isn't, or there may be room elsewhere. There may be
+// none that is being made.
 func (m *making) wait(ctx context.Context, by time.Time, changed <-chan struct{}) error {
 	var done <-chan struct{}
 	if m != nil {
@@ -241,6 +245,7 @@ func (c *lane) shrink(by int) {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.upload -= by
+	c.of.wake()
 }
 
 // release ends an exchange whose body was of that size.
