@@ -128,7 +128,7 @@ func manyMessages(t *testing.T, a *target) {
 // much the path carries, as grpc-go does: with a PING that is sent when the one before was
 // answered and something has come.
 func busyDownload(t *testing.T, a *target) {
-	const size = 48 << 20
+	const size = 24 << 20
 	var waiting, sent atomic.Int64
 	c := a.client(frames.Options{Refill: true, OnFrame: func(c *frames.Conn, f http2.Frame) {
 		switch f := f.(type) {

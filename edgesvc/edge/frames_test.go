@@ -34,6 +34,7 @@ import (
 type target struct {
 	*world
 	host    string
+	two     bool                          // the workload speaks HTTP/2
 	wire    wire                          // what reached the workload, byte for byte
 	asked   atomic.Int64                  // requests that reached it
 	running atomic.Int64                  // of them, now
@@ -41,13 +42,14 @@ type target struct {
 	wrote   atomic.Int64                  // bytes of endless responses
 	freed   chan string                   // gets the path of each request for …/hold and …/endless whose client has left
 	release atomic.Pointer[chan struct{}] // closed when …/later may answer and …/stuck may end
+	block   [32 << 10]byte                // of bodies
 	browser *browser                      // another client
 }
 
 // newTarget starts one whose workload speaks HTTP/1.1, or HTTP/2 if two.
 func newTarget(t *testing.T, two bool, routes ...mezu.Route) *target {
 	t.Helper()
-	a := &target{world: &world{t: t, in: controltest.InstallWithStore(t), log: &testkit.Buffer{}}, freed: make(chan string, 10_000)}
+	a := &target{world: &world{t: t, in: controltest.InstallWithStore(t), log: &testkit.Buffer{}}, two: two, freed: make(chan string, 10_000)}
 	a.again(t)
 	a.op = a.in.Operator()
 	a.pool = a.in.Pool(a.op)
@@ -167,7 +169,7 @@ func (a *target) serve(w http.ResponseWriter, r *http.Request) {
 		if last == "later" {
 			<-*a.release.Load()
 		}
-		for block := make([]byte, 32<<10); ; {
+		for block := a.block[:]; ; {
 			n, err := w.Write(block)
 			a.wrote.Add(int64(n))
 			if err != nil {
@@ -178,7 +180,7 @@ func (a *target) serve(w http.ResponseWriter, r *http.Request) {
 	case "big":
 		n, _ := strconv.Atoi(r.URL.RawQuery)
 		w.Header().Set("Content-Length", r.URL.RawQuery)
-		for block := make([]byte, 32<<10); n > 0; n -= len(block) {
+		for block := a.block[:]; n > 0; n -= len(block) {
 			if _, err := w.Write(block[:min(n, len(block))]); err != nil {
 				return
 			}
@@ -245,6 +247,7 @@ func (a *target) quiet() {
 // live is the memory of this process that is in use: what the last collection has left, and
 // stacks.
 func live() int64 {
+	runtime.GC() // twice: pools give up what they had before the first
 	runtime.GC()
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(s)
