@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -105,23 +106,32 @@ type stream struct {
 	w      *worker
 	lane   *lane
 	upload int // what its body takes of the lane
-	block  h2.Block
-	text   relay.Text
+	*headRoom
 	headed bool // the head was sent
 	came   bool // something of the response
 
 	unprocessed bool // by the workload, after an error
 }
 
+// headRoom is memory for a head. A worker that waits for its next exchange has none.
+type headRoom struct {
+	block h2.Block
+	text  relay.Text
+}
+
+var headPool = sync.Pool{New: func() any { return &headRoom{} }}
+
 func (s *stream) begin(w *worker, ln *lane, upload int) {
 	s.Stream, s.w, s.lane, s.upload = ln.client.Open(w.req.Method), w, ln, upload
+	s.headRoom = headPool.Get().(*headRoom)
 	s.headed, s.came, s.unprocessed = false, false, false
 }
 
 // end gives the stream back.
 func (s *stream) end() {
 	s.Stream.Close()
-	s.Stream = nil
+	headPool.Put(s.headRoom)
+	s.Stream, s.headRoom = nil, nil
 	s.lane.release(s.upload)
 }
 
