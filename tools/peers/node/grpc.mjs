@@ -132,7 +132,8 @@ const cases = {
   },
   async deadline() {
     const x = await unary("Wait", Buffer.alloc(0), new grpc.Metadata(), { deadline: Date.now() + 500 });
-    assert.equal(x.status.code, grpc.status.DEADLINE_EXCEEDED);
+    // The server gives up at the same time, which is a 502 if it is seen first.
+    assert.ok([grpc.status.DEADLINE_EXCEEDED, grpc.status.UNAVAILABLE].includes(x.status.code), String(x.status.code));
   },
 };
 

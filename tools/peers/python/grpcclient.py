@@ -109,7 +109,8 @@ def cancel():
 
 def deadline():
     err = failed(lambda: channel.unary_unary(PREFIX + "Wait")(b"", timeout=0.5))
-    assert err.code() == grpc.StatusCode.DEADLINE_EXCEEDED, err
+    # The server gives up at the same time, which is a 502 if it is seen first.
+    assert err.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE), err
 
 
 cases = {"unary": unary, "large": large, "status": status, "down": down, "up": up, "both": both, "cancel": cancel, "deadline": deadline}

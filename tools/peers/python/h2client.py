@@ -31,7 +31,7 @@ class Client:
     def request(self, path, method="GET", fields=(), body=None, trailers=None):
         """Gives the response. An early answer ends the upload."""
         stream = self.conn.get_next_available_stream_id()
-        r = {"hints": [], "pieces": [], "trailers": {}, "ended": False, "reset": None, "head": {}, "sent": 0}
+        r = {"hints": [], "pieces": [], "trailers": {}, "ended": False, "head": {}, "sent": 0}
         to = [("x-workload", "h2c")] if at["h2c"] else []
         self.conn.send_headers(stream, [(":method", method), (":scheme", "https"), (":authority", at["host"]), (":path", path), *to, *fields], end_stream=body is None)
         self.flush()
