@@ -46,3 +46,6 @@ func LocalOrigin(u mezu.Upstream) string {
 
 // MaskQuery is for tests.
 func MaskQuery(query string) string { return maskQuery(query) }
+
+// Upstream is the target of routes that name none.
+func (f *Forwarder) Upstream() mezu.Upstream { return f.targets.Load().Upstream }
