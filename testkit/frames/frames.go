@@ -484,7 +484,12 @@ func (c *Conn) Ping() bool {
 	if c.Send(func(w *http2.Framer) { w.WritePing(false, [8]byte{'p'}) }) != nil {
 		return false
 	}
-	return c.wait(Patience, func() bool { return c.pongs >= want })
+	answered := false
+	c.wait(Patience, func() bool {
+		answered = c.pongs >= want
+		return answered || c.away != nil && c.away.ErrCode != http2.ErrCodeNo
+	})
+	return answered
 }
 
 // Pongs is how many PINGs were answered; Pings how many came.
