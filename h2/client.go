@@ -300,10 +300,7 @@ func (c *Client) idle(id uint32) bool { return id >= c.nextID || id%2 == 0 }
 func (c *Client) setting(id uint16, value uint32) error {
 	switch {
 	case id == settingStreams:
-		c.most = value
-		if c.cfg.Room != nil {
-			go c.cfg.Room()
-		}
+		c.most, c.waits = value, true // who waits for a place looks again
 	case id == settingPush && value != 0:
 		return connErr(ProtocolError, "a server enables push")
 	}
