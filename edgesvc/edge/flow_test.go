@@ -86,10 +86,10 @@ func testT7_StalledStream(t *testing.T, a *target) {
 }
 
 // T7: what waits in memory for a slow reader is at most 64 KiB at each end of the tunnel, and
-// what TLS needs to write and to read. The windows of a workload's HTTP/2 may have grown before,
+// what TLS and goroutines need to write and to read. The windows of a workload's HTTP/2 may have grown before,
 // while the buffers of sockets took everything at once, within that of its connection.
 func testT7_SlowReadersCostLittle(t *testing.T, a *target) {
-	const readers, each, window = 21, 2 * (64 + 24) << 10, 4 << 20
+	const readers, each, window = 21, 2 * (64 + 48) << 10, 4 << 20
 	var conns []*frames.Conn
 	for range 3 {
 		c := a.client(frames.Options{})
