@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 x/net's server takes one connection at a time, and says when its goroutines have ended.
+
 package h2_test
 
 import (
