@@ -64,6 +64,21 @@ func (p *tunneller) at(dir string, args ...string) *atTerminal {
 	return a
 }
 
+// ended waits for the end, and gives the exit code. A program that hangs says where.
+func (a *atTerminal) ended() int {
+	a.t.Helper()
+	select {
+	case code := <-a.code:
+		a.code <- code
+		return code
+	case <-time.After(startTimeout):
+	}
+	if err := a.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		a.t.Errorf("it has ended, and something else holds its terminal: %v", err)
+	}
+	return a.held.ended()
+}
+
 // typed types at the terminal.
 func (a *atTerminal) typed(keys string) {
 	a.t.Helper()
