@@ -35,7 +35,7 @@ func runs() map[string]string {
 // skipped counts the blocks of a page that no test can run. Each needs a sentence above it that
 // says why; a new one is a decision.
 func skipped() map[string]int {
-	return map[string]int{"docs/performance.md": 4, "docs/deploy.md": 3, "CONTRIBUTING.md": 1}
+	return map[string]int{"docs/performance.md": 5, "docs/deploy.md": 3, "CONTRIBUTING.md": 1}
 }
 
 // hiddenCommand is one in a block of another kind: with a prompt at the top of what it prints, or indented.
