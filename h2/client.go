@@ -133,22 +133,9 @@ func (c *Client) Reserve() (ok, asked bool) {
 	return true, false
 }
 
-// Usable reports whether further exchanges may begin on the connection, now or later.
-func (c *Client) Usable() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.usable()
-}
-
+// usable reports whether further exchanges may begin on the connection. The lock is held.
 func (c *Client) usable() bool {
 	return c.err == nil && c.wish == nil && c.mute == nil && !c.away && c.nextID <= maxWindow-2*MaxClientStreams
-}
-
-// Busy is how many exchanges have a place.
-func (c *Client) Busy() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reserved
 }
 
 // Open begins an exchange for which Reserve has taken a place. Close gives it back.

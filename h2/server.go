@@ -2,7 +2,6 @@ package h2
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -433,18 +432,6 @@ func (s *Stream) swallowRest() {
 
 // Tag is what ServeConn was given for the stream's connection.
 func (s *Stream) Tag() any { return s.tag }
-
-// TLS is the state of its connection's TLS, nil if there is none.
-func (s *Stream) TLS() *tls.ConnectionState {
-	if t, ok := s.c.nc.(*tls.Conn); ok {
-		state := t.ConnectionState()
-		return &state
-	}
-	return nil
-}
-
-// RemoteAddr is the client's address.
-func (s *Stream) RemoteAddr() net.Addr { return s.c.nc.RemoteAddr() }
 
 // Request brings the request into its canonical form. A *StreamError is for ResetFor, any other
 // error for an answer.
