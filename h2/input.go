@@ -154,7 +154,7 @@ func (c *conn) arm(now time.Time) error {
 	default:
 		want = now.Add(c.pingAfter)
 	}
-	if early := want.Sub(c.readBy); early >= 0 && early <= c.pingAfter/16 {
+	if early := want.Sub(c.readBy); early >= 0 && early <= c.pingAfter/16 && c.readBy.After(now) {
 		return nil
 	}
 	c.mu.Lock()

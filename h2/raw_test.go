@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/mezusphere/mezu/h2"
 	"github.com/mezusphere/mezu/relay"
+	"github.com/mezusphere/mezu/testkit/frames"
 )
 
 // patience bounds every wait of a test that has gone wrong.
@@ -481,4 +483,86 @@ func TestClient_AsksASilentServerSparingly(t *testing.T) {
 	if asked != "PPSSPPSSS" {
 		t.Errorf("the server was asked by %s", asked)
 	}
+}
+
+// A client may take back the window of a stream whose turn to send it is already.
+func TestServer_AWindowShrinksBelowZero(t *testing.T) {
+	const size = 200_000
+	c, _ := dialRaw(t, func(s *h2.Stream) {
+		head(s, true)
+		s.Send(make([]byte, size), true, false)
+	}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+	c.ask(1, true)
+	got := 0
+	data := func(f http2.Frame) {
+		if d, ok := f.(*http2.DataFrame); ok {
+			got += len(d.Data())
+		}
+	}
+	c.until("all that the window of the connection lets through", func(f http2.Frame) bool {
+		data(f)
+		return got == 65_535
+	})
+	c.f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	c.f.WriteWindowUpdate(0, 1<<20)
+	c.f.WritePing(false, [8]byte{})
+	c.until("an answer to PING", func(f http2.Frame) bool {
+		data(f)
+		return f.Header().Type == http2.FramePing
+	})
+	if got != 65_535 {
+		t.Errorf("%d bytes came of a stream without a window", got)
+	}
+	c.f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+	c.until("the end", func(f http2.Frame) bool {
+		data(f)
+		return f.Header().Type == http2.FrameData && f.Header().Flags.Has(http2.FlagDataEndStream)
+	})
+	if got != size {
+		t.Errorf("%d bytes came of %d", got, size)
+	}
+}
+
+// countedReads ends with the read that is one too many.
+type countedReads struct {
+	net.Conn
+	left int
+}
+
+func (c *countedReads) Read(p []byte) (int, error) {
+	if c.left--; c.left < 0 {
+		return 0, io.EOF
+	}
+	return c.Conn.Read(p)
+}
+
+// A deadline for reads is not moved each time that something comes. One that has passed too soon is.
+func TestServer_WaitsWithoutReadingOverAndOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, out := net.Pipe()
+		s := h2.NewServer(h2.ServerConfig{Serve: func(s *h2.Stream) {
+			head(s, true)
+			s.Send(nil, true, false)
+		}})
+		began, reads := time.Now(), &countedReads{Conn: conn, left: 1000}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer conn.Close()
+			s.ServeConn(reads, nil, nil)
+		})
+		wg.Go(func() { io.Copy(io.Discard, out) })
+		io.WriteString(out, http2.ClientPreface)
+		w := http2.NewFramer(out, nil)
+		w.WriteSettings()
+		frames.Headers(w, 1, true, ":method", "GET", ":scheme", "https", ":authority", "example.com", ":path", "/")
+		<-time.After(time.Second) // less than what a deadline may be too early by
+		frames.Headers(w, 3, true, ":method", "GET", ":scheme", "https", ":authority", "example.com", ":path", "/")
+		wg.Wait()
+		s.Close()
+		if reads.left < 0 {
+			t.Error("the server reads all the time while nothing comes")
+		} else if waited := time.Since(began); waited < 75*time.Second {
+			t.Errorf("the connection ended after %v", waited)
+		}
+	})
 }

@@ -252,6 +252,9 @@ func (c *conn) set(id uint16, value uint32) error {
 			}
 			if by > 0 {
 				c.unblock(s)
+			} else if s.queued && s.sendWin <= 0 {
+				c.unqueue(s)
+				s.stick()
 			}
 		}
 	case settingFrame:
