@@ -68,19 +68,36 @@ func (c *conn) hold(s *Stream, n int) {
 	}
 }
 
-// append copies what fits behind what has come already, and says how much. The lock is held.
+// append moves what fits behind what has come already, and says how much. The lock is held.
 func (s *Stream) append(in *input, length int) int {
+	n := s.extend(in.buf[in.r : in.r+min(in.buffered(), length)])
+	in.r += n
+	return n
+}
+
+// extend copies what fits into the memory of what came last, and says how much. The lock is held.
+func (s *Stream) extend(p []byte) int {
 	if len(s.in) == 0 {
 		return 0
 	}
 	k := s.in[len(s.in)-1]
-	n := copy(k.room(), in.buf[in.r:in.r+min(in.buffered(), length)])
+	n := copy(k.room(), p)
 	k.n += n
-	in.r += n
 	if n > 0 && s.at == len(s.in) {
 		s.at--
 	}
 	return n
+}
+
+// add adds a chunk. A small one goes into the memory of the one before, if it fits: frames of one byte
+// whose payload comes by itself would cost a buffer each. The lock is held.
+func (s *Stream) add(k *chunk) {
+	if i := len(s.in) - 1; i >= 0 && k.n <= len(s.in[i].room()) {
+		s.extend((*k.home)[:k.n])
+		k.free()
+		return
+	}
+	s.in = append(s.in, k)
 }
 
 // admit counts a frame of DATA, and gives the stream that it is for; nil if nobody takes it. The
@@ -147,7 +164,7 @@ func (c *conn) came(f frame, k *chunk, n int) error {
 			s.credit(int64(n))
 		}
 	default:
-		s.in = append(s.in, k)
+		s.add(k)
 		c.hold(s, n)
 	}
 	if s == nil {

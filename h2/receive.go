@@ -101,6 +101,9 @@ func (c *conn) fragment(f frame, length, pad int) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err // a stream that began now would be told of no end
+	}
 	c.controls.earn(1, 0)
 	err := c.end.section(h)
 	*h = heading{}
