@@ -237,11 +237,13 @@ func (s *Stream) Unprocessed() bool {
 	return s.unsent || s.id == 0 || errors.As(s.err, &reset) && reset.Remote && reset.Code == RefusedStream
 }
 
-// Touched reports whether something of an answer came.
+// Touched reports whether something of an answer came. A reset is one: the server is there, and has
+// decided.
 func (s *Stream) Touched() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return s.front != nil || len(s.heads) > 0
+	var reset *StreamError
+	return s.front != nil || len(s.heads) > 0 || errors.As(s.err, &reset) && reset.Remote
 }
 
 // ReadHead reads the next head of the response. What came before of it stays valid until then.
