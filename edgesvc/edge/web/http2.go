@@ -145,8 +145,15 @@ func (c *http2) EndHold() { c.held.EndHold(c) }
 // WatchesBeside is true: the end of a stream is noticed without reading its body.
 func (c *http2) WatchesBeside() bool { return true }
 
-// Cut resets the stream, and so ends reads and writes that wait for the client.
-func (c *http2) Cut() { c.Reset(h2.InternalError) }
+// Cut resets the stream, and so ends reads and writes that wait for the client. CANCEL stands for a
+// WebSocket whose connection was reset (RFC 8441, 5).
+func (c *http2) Cut() {
+	code := h2.InternalError
+	if c.Protocol() != "" {
+		code = h2.Cancel
+	}
+	c.Reset(code)
+}
 
 // StopUpload ends a read of the body.
 func (c *http2) StopUpload() { c.StopRead() }
