@@ -23,6 +23,9 @@ type station struct {
 	name string
 	held atomic.Int64 // requests that wait for release
 
+	taking atomic.Int64 // uploads to /take under way
+	taken  atomic.Int64 // and those that came to their end
+
 	mu      sync.Mutex
 	waiting chan struct{}
 }
@@ -36,6 +39,8 @@ func newStation(t *testing.T, name string) *station {
 	mux.HandleFunc("/stream", s.stream)
 	mux.HandleFunc("/hold", s.hold)
 	mux.HandleFunc("/ws", s.socket)
+	mux.HandleFunc("/half", s.half)
+	mux.HandleFunc("/take", s.take)
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	t.Cleanup(s.release) // before Close, which waits for handlers
@@ -79,6 +84,43 @@ func (s *station) hold(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(stationHeader, s.name)
 		fmt.Fprint(w, "held")
 	case <-r.Context().Done():
+	}
+}
+
+// take says how much it was sent.
+func (s *station) take(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.ReadFull(r.Body, make([]byte, 1)); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	s.taking.Add(1)
+	defer s.taking.Add(-1)
+	n, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	s.taken.Add(1)
+	fmt.Fprint(w, n+1)
+}
+
+// halfBody is how much /half sends before it is released, and after it.
+const halfBody = 200 << 10
+
+// half sends one half of a body, and the other one when released. With the query «length» it says
+// how long the body is.
+func (s *station) half(w http.ResponseWriter, r *http.Request) {
+	released := s.released()
+	if r.URL.RawQuery == "length" {
+		w.Header().Set("Content-Length", fmt.Sprint(2*halfBody))
+	}
+	w.Write(make([]byte, halfBody))
+	http.NewResponseController(w).Flush()
+	s.held.Add(1)
+	defer s.held.Add(-1)
+	select {
+	case <-released:
+		w.Write(make([]byte, halfBody))
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
 	}
 }
 
