@@ -38,8 +38,8 @@ const (
 	updateBytes = 1 << 10
 	// maxUpdates is how many are saved: a client may read at once what it has stopped for.
 	maxUpdates = 16 << 10
-	// settingsCost is how many controls one SETTINGS counts for: a client sends a few in all,
-	// and each may change every stream.
+	// settingsCost is how many controls one SETTINGS counts for, with as many settings in it or fewer:
+	// a client sends a few in all, and each may change every stream. Of more each counts.
 	settingsCost = 8
 	// maxStuck is how many streams may wait for the first byte of their window, for stuckTime:
 	// each holds a response. A window that begins at zero is usual nowhere.

@@ -75,15 +75,15 @@ type conn struct {
 	mute    error      // why nothing goes out any more, while what came is still read
 
 	// Sending.
-	ready    []byte // frames that go out next
-	spare    []byte // the memory of those before
-	writing  bool   // somebody writes
-	bulk     [urgencies]queue
-	bulks    int       // streams in them
-	crowd    []*Stream // wait until there is room for a head in ready
-	sendWin  int64
-	peerWin  int64 // what streams begin with
-	peerMost int   // the largest payload that it takes
+	ready     []byte // frames that go out next
+	spare     []byte // the memory of those before
+	writing   bool   // somebody writes
+	bulk      [urgencies]queue
+	bulks     int       // streams in them
+	crowd     []*Stream // wait until there is room for a head in ready
+	sendWin   int64
+	peerWin   int64 // what streams begin with
+	tableless bool  // the next section has to say that it uses no table
 
 	// Receiving.
 	recvWin  int64 // what it may send
@@ -133,7 +133,7 @@ func (c *conn) init(nc net.Conn, e end, crew *Crew, t timing) {
 	c.in.src = c.nc
 	_, c.thrifty = nc.(*tls.Conn)
 	c.dec = hpack.NewDecoder(tableSize, c.emit)
-	c.sendWin, c.peerWin, c.peerMost = defaultWindow, defaultWindow, maxFrame
+	c.sendWin, c.peerWin = defaultWindow, defaultWindow
 	c.recvWin, c.recvMost = defaultWindow, minConnWindow
 	c.last = time.Now()
 	c.asked = c.last

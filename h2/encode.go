@@ -6,6 +6,10 @@ import "strconv"
 // be put together by its own goroutine, and frames of different streams can go out in any order.
 // Huffman's code would save a fifth of a head, and cost more time than the rest of it.
 
+// noTable says that the dynamic table is empty and stays so (RFC 7541, 6.3). It begins the first
+// section after a peer has asked for a smaller table than HTTP/2 has at first.
+const noTable = 0x20
+
 // staticNames are the fields of the static table (RFC 7541, appendix A) that have a name alone.
 var staticNames = map[string]uint8{
 	":authority": 1, ":method": 2, ":path": 4, ":scheme": 6, ":status": 8,

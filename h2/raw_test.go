@@ -566,3 +566,65 @@ func TestServer_WaitsWithoutReadingOverAndOver(t *testing.T) {
 		}
 	})
 }
+
+// A client that wants a smaller table of fields is told, with the next head, that it is empty
+// (RFC 7541, 4.2): nghttp2 ends the connection otherwise.
+func TestServer_TellsOfItsTableWhereItMust(t *testing.T) {
+	c, _ := dialRaw(t, func(s *h2.Stream) {
+		head(s, true)
+		s.Send(nil, true, false)
+	}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+	c.f.SetReuseFrames()
+	for _, ask := range []struct {
+		id   uint32
+		want []byte
+	}{{1, []byte{0x20, 0x88}}, {3, []byte{0x88}}} {
+		c.ask(ask.id, true)
+		f := c.until("a head", func(f http2.Frame) bool { return f.Header().Type == http2.FrameHeaders })
+		if got := f.(*http2.HeadersFrame).HeaderBlockFragment(); !bytes.Equal(got, ask.want) {
+			t.Errorf("the head of stream %d is % x, want % x", ask.id, got, ask.want)
+		}
+	}
+}
+
+// A drain waits for a request whose head has begun to come: its client was told that it is served.
+func TestServer_DrainWaitsForAHead(t *testing.T) {
+	c, s := dialRaw(t, func(s *h2.Stream) {
+		head(s, true)
+		s.Send(nil, true, false)
+	})
+	block := frames.Block(":method", "GET", ":scheme", "https", ":authority", "example.com", ":path", "/")
+	c.until("settings to be agreed on", func(f http2.Frame) bool {
+		return f.Header().Type == http2.FrameSettings && f.Header().Flags.Has(http2.FlagSettingsAck)
+	})
+	c.f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:3], EndStream: true})
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.Drain(t.Context())
+	}()
+	c.until("the last GOAWAY", func(f http2.Frame) bool {
+		g, ok := f.(*http2.GoAwayFrame)
+		return ok && g.LastStreamID == 1
+	})
+	c.f.WriteContinuation(1, true, block[3:])
+	c.until("the answer", func(f http2.Frame) bool {
+		return f.Header().Type == http2.FrameData && f.Header().Flags.Has(http2.FlagDataEndStream)
+	})
+	c.Close()
+	<-drained
+}
+
+// SETTINGS cost what is in them: each may change every stream.
+func TestServer_ManySettings(t *testing.T) {
+	c, _ := dialRaw(t, echo)
+	many := make([]http2.Setting, 2000)
+	for i := range many {
+		many[i] = http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i)}
+	}
+	c.f.WriteSettings(many...)
+	c.until("the end of it", func(f http2.Frame) bool {
+		g, ok := f.(*http2.GoAwayFrame)
+		return ok && g.ErrCode == http2.ErrCodeEnhanceYourCalm
+	})
+}

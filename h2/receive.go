@@ -204,7 +204,7 @@ func (c *conn) onSettings(f frame) error {
 		c.answered()
 		return c.spend(&c.controls, controls, 1, "frames that carry nothing")
 	}
-	if err := c.control(settingsCost); err != nil {
+	if err := c.control(max(settingsCost, float64(f.length/6))); err != nil {
 		return err
 	}
 	for n := f.length; n > 0; n -= 6 {
@@ -239,6 +239,8 @@ func (c *conn) answered() {
 // set takes in one setting. The lock is held.
 func (c *conn) set(id uint16, value uint32) error {
 	switch id {
+	case settingTableSize:
+		c.tableless = c.tableless || value < tableSize
 	case settingPush:
 		if value > 1 {
 			return connErr(ProtocolError, "SETTINGS_ENABLE_PUSH is neither 0 nor 1")

@@ -224,9 +224,10 @@ func (c *serverConn) acked() {
 	c.leave()
 }
 
-// leave ends the connection when it drains and nothing is left. The lock is held.
+// leave ends the connection when it drains and nothing is left, nor a head under way: its client was
+// told that it is served. The lock is held.
 func (c *serverConn) leave() {
-	if c.draining == gone && len(c.streams) == 0 && c.running == 0 && c.wish == nil {
+	if c.draining == gone && len(c.streams) == 0 && c.running == 0 && c.head.id == 0 && c.wish == nil {
 		c.wish = &ConnError{Code: NoError, Why: "it was drained"}
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 	}

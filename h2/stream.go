@@ -3,6 +3,7 @@ package h2
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -375,6 +376,10 @@ func (s *Stream) SendBlock(k *Block, end, more bool) error {
 	}
 	s.answers = s.answers || k.final
 	c.borrow()
+	if c.tableless {
+		c.tableless = false
+		k.b = slices.Insert(k.b, 0, noTable)
+	}
 	c.ready = appendBlock(c.ready, s.id, k.b, end, maxFrame)
 	c.controls.earn(1, 0)
 	if end {
