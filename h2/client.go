@@ -340,7 +340,7 @@ func (c *Client) headers(h *heading, s *Stream) error {
 	case s == nil && c.idle(h.id):
 		return connErr(ProtocolError, "a response comes on a stream that was never opened")
 	case s == nil:
-		if _, reset := c.ended(h.id); !reset {
+		if known, reset := c.ended(h.id); known && !reset {
 			return connErr(StreamClosed, "HEADERS are on a stream that has ended")
 		}
 		h.sunk = true

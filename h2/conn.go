@@ -283,7 +283,8 @@ func (c *conn) forget(s *Stream, reset bool) {
 	c.done.Broadcast()
 }
 
-// ended says what is known of a stream that is not open any more. The lock is held.
+// ended says what is known of a stream that is not open any more. Of one that ended long ago nothing is:
+// it may have been reset, and what comes have been on its way. The lock is held.
 func (c *conn) ended(id uint32) (known, reset bool) {
 	r := c.recent[id/2%uint32(len(c.recent))]
 	return r.id == id, r.reset && r.id == id

@@ -120,7 +120,7 @@ func (c *conn) admit(f frame, length int) (*Stream, error) {
 		if c.end.idle(f.id) {
 			return nil, connErr(ProtocolError, "DATA is on a stream that was never opened")
 		}
-		if _, reset := c.ended(f.id); reset {
+		if known, reset := c.ended(f.id); !known || reset {
 			return nil, nil // it was on its way
 		}
 		return nil, c.offend(f.id, streamErr(StreamClosed, "DATA is on a stream that has ended"))

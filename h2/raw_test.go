@@ -628,3 +628,79 @@ func TestServer_ManySettings(t *testing.T) {
 		return ok && g.ErrCode == http2.ErrCodeEnhanceYourCalm
 	})
 }
+
+// connect is a client, and the server that it speaks to. Both end with the test.
+func connect(t *testing.T) (*h2.Client, *frames.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var crew h2.Crew
+	client := h2.NewClient(out, &crew, h2.ClientConfig{PingAfter: patience, PingTimeout: patience})
+	var running sync.WaitGroup
+	running.Go(func() { client.Run() })
+	t.Cleanup(func() {
+		client.Kill()
+		running.Wait()
+		crew.Close()
+	})
+	io.CopyN(io.Discard, in, int64(len(http2.ClientPreface)))
+	return client, frames.Server(t, in, in, frames.Options{})
+}
+
+// get begins an exchange without a body.
+func get(t *testing.T, c *h2.Client) *h2.Stream {
+	t.Helper()
+	if ok, _ := c.Reserve(); !ok {
+		t.Fatal("the connection has no place")
+	}
+	s := c.Open("GET")
+	var k h2.Block
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}} {
+		k.FieldText(f[0], f[1])
+	}
+	if err := s.SendBlock(&k, true, false); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// The answer to an exchange that was given up may come when many others have ended since: it was on
+// its way, and costs those beside it nothing.
+func TestClient_AnAnswerThatComesLate(t *testing.T) {
+	c, server := connect(t)
+	get(t, c).Close()
+	id := uint32(1)
+	exchange := func() {
+		t.Helper()
+		s := get(t, c)
+		defer s.Close()
+		id += 2
+		if _, came := server.WaitStream(id, func(s *frames.Stream) bool { return s.Ended }); !came {
+			t.Fatalf("request %d did not come", id)
+		}
+		server.Headers(id, true, ":status", "204")
+		var h relay.ResponseHead
+		if err := s.ReadHead(&h); err != nil || h.Status != 204 {
+			t.Fatalf("request %d is answered with %d, %v", id, h.Status, err)
+		}
+	}
+	for range 70 {
+		exchange()
+	}
+	server.Headers(1, false, ":status", "200")
+	for range 300 {
+		server.Data(1, false, make([]byte, 10))
+	}
+	server.Headers(1, true, "grpc-status", "0")
+	exchange()
+}
