@@ -298,6 +298,7 @@ func (c *conn) writeFailed(err error) {
 		c.fail(err)
 	case c.mute == nil && c.err == nil:
 		c.mute = err
+		c.disperse()
 		c.nc.SetReadDeadline(time.Now().Add(closeTimeout))
 	}
 }
@@ -314,6 +315,7 @@ func (c *conn) fail(err error) {
 	for _, s := range c.streams {
 		c.forget(s, false)
 	}
+	c.disperse() // among it are streams that have no number yet
 	c.done.Broadcast()
 	c.nc.SetDeadline(time.Unix(1, 0)) // who reads or writes wakes up
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -141,4 +142,44 @@ func TestServer_ServesNothingAfterTheEnd(t *testing.T) {
 		t.Errorf("%d requests were served, one had come", n)
 	}
 	s.Close()
+}
+
+// Who waits until its head may go out is told when the connection ends, even if its stream has no number
+// yet.
+func TestClient_AHeadThatWaitsEndsWithItsConnection(t *testing.T) {
+	for name, end := range map[string]func(*conn){
+		"failed": func(c *conn) { c.fail(ErrClosed) },
+		"mute":   func(c *conn) { c.writeFailed(io.ErrClosedPipe) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var crew Crew
+			defer crew.Close()
+			client := NewClient(&scripted{ended: make(chan struct{})}, &crew, ClientConfig{})
+			client.writing, client.ready = true, make([]byte, batchSize+1) // somebody writes, and much waits
+			client.Reserve()
+			s := client.Open("GET")
+			var k Block
+			k.FieldText(":method", "GET")
+			sent := make(chan error, 1)
+			go func() { sent <- s.SendBlock(&k, true, false) }()
+			for waits := false; !waits; {
+				client.mu.Lock()
+				waits = len(client.crowd) > 0
+				client.mu.Unlock()
+				runtime.Gosched()
+			}
+			client.mu.Lock()
+			end(&client.conn)
+			client.mu.Unlock()
+			select {
+			case err := <-sent:
+				if err == nil || !s.Unprocessed() {
+					t.Errorf("sending the head gives %v, and the stream is unprocessed: %t", err, s.Unprocessed())
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("the head waits for ever")
+			}
+			s.Close()
+		})
+	}
 }

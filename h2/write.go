@@ -144,10 +144,7 @@ func (c *conn) moves() bool {
 func (c *conn) fill() []byte {
 	b := c.ready
 	c.ready, c.spare = c.spare[:0], nil
-	for _, s := range c.crowd {
-		signal(s.writable)
-	}
-	c.crowd = c.crowd[:0]
+	c.disperse()
 	for len(b) < batchSize-frameHeader && !c.waiting {
 		s := c.next()
 		if s == nil {
@@ -173,6 +170,14 @@ func (c *conn) fill() []byte {
 		signal(s.writable)
 	}
 	return b
+}
+
+// disperse wakes up who waits for room in what is ready. The lock is held.
+func (c *conn) disperse() {
+	for _, s := range c.crowd {
+		signal(s.writable)
+	}
+	c.crowd = c.crowd[:0]
 }
 
 // spent notes that a stream has sent a DATA frame of n bytes. The lock is held.
