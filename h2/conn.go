@@ -131,7 +131,9 @@ func (c *conn) init(nc net.Conn, e end, crew *Crew, t timing) {
 	c.done = sync.NewCond(&c.mu)
 	c.streams = map[uint32]*Stream{}
 	c.in.src = c.nc
-	_, c.thrifty = nc.(*tls.Conn)
+	if _, c.thrifty = nc.(*tls.Conn); c.thrifty {
+		c.in.rest()
+	}
 	c.dec = hpack.NewDecoder(tableSize, c.emit)
 	c.sendWin, c.peerWin = defaultWindow, defaultWindow
 	c.recvWin, c.recvMost = defaultWindow, minConnWindow
@@ -190,6 +192,9 @@ var (
 // read takes frames until the connection ends.
 func (c *conn) read() error {
 	for first := true; ; first = false {
+		if c.thrifty {
+			c.in.rest()
+		}
 		b, err := c.need(frameHeader)
 		if err != nil {
 			return err

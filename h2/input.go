@@ -38,6 +38,13 @@ func (in *input) borrow() {
 	in.buf, in.r, in.w = *in.home, 0, n
 }
 
+// prepare makes sure that n bytes don't come a few at a time.
+func (in *input) prepare(n int) {
+	if n > len(in.tiny) {
+		in.borrow()
+	}
+}
+
 // rest gives the buffer back if nothing is in it.
 func (in *input) rest() {
 	if in.r != in.w {
@@ -50,8 +57,12 @@ func (in *input) rest() {
 	in.buf, in.r, in.w = in.tiny[:], 0, 0
 }
 
-// need waits for n bytes, which are few.
+// maxNeed is the most that need waits for.
+const maxNeed = smallBuffer / 2
+
+// need waits for n bytes, maxNeed at most.
 func (c *conn) need(n int) ([]byte, error) {
+	c.in.prepare(n)
 	for c.in.buffered() < n {
 		if err := c.more(nil); err != nil {
 			return nil, err
@@ -64,6 +75,7 @@ func (c *conn) need(n int) ([]byte, error) {
 
 // skip reads n bytes away.
 func (c *conn) skip(n int) error {
+	c.in.prepare(n)
 	for n > 0 {
 		if c.in.buffered() == 0 {
 			if err := c.more(nil); err != nil {
@@ -98,9 +110,7 @@ func (c *conn) more(p []byte) error {
 	in := &c.in
 	c.end.pause()
 	if p == nil {
-		if in.r == in.w && c.thrifty {
-			in.rest()
-		} else if in.home == nil {
+		if in.r != in.w || !c.thrifty {
 			in.borrow()
 		}
 		if in.r == in.w {

@@ -183,3 +183,32 @@ func TestClient_AHeadThatWaitsEndsWithItsConnection(t *testing.T) {
 		})
 	}
 }
+
+// What a connection below TLS waits in is small, and what is known to come is read into more than that.
+func TestConn_ReadsWhatIsKnownToComeAtOnce(t *testing.T) {
+	reads := 0
+	c := &serverConn{server: NewServer(ServerConfig{})}
+	c.init(&scripted{next: func() []byte {
+		reads++
+		return make([]byte, smallBuffer)
+	}}, c, &c.server.crew, timing{pingAfter: time.Hour})
+	c.thrifty = true
+	c.in.rest()
+	for what, take := range map[string]func() error{
+		"skipped": func() error { return c.skip(10 * smallBuffer) },
+		"needed":  func() error { _, err := c.need(maxNeed); return err },
+	} {
+		reads = 0
+		if err := take(); err != nil {
+			t.Fatal(err)
+		}
+		if reads > 11 {
+			t.Errorf("what is %s is read in %d pieces", what, reads)
+		}
+		c.in.r = c.in.w
+		c.in.rest()
+	}
+	if len(c.in.buf) != tinyBuffer {
+		t.Errorf("a connection waits in %d bytes", len(c.in.buf))
+	}
+}

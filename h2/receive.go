@@ -78,17 +78,15 @@ func (c *conn) fragment(f frame, length, pad int) error {
 		return connErr(EnhanceYourCalm, "a section of fields is too large")
 	}
 	for length > 0 {
-		if c.in.buffered() == 0 {
-			if err := c.more(nil); err != nil {
-				return err
-			}
+		// Not as little as may have come: the decoder begins anew with a field that isn't complete.
+		b, err := c.need(min(length, maxNeed))
+		if err != nil {
+			return err
 		}
-		n := min(length, c.in.buffered())
-		if _, err := c.dec.Write(c.in.buf[c.in.r : c.in.r+n]); err != nil {
+		if _, err := c.dec.Write(b); err != nil {
 			return connErr(CompressionError, err.Error())
 		}
-		c.in.r += n
-		length -= n
+		length -= len(b)
 	}
 	if err := c.skip(pad); err != nil {
 		return err
