@@ -47,7 +47,7 @@ func (s *Stream) Next() ([]byte, error) {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.giveBack()
+	urgent := s.giveBack()
 	for {
 		if s.shut {
 			return nil, ErrStopped
@@ -61,6 +61,9 @@ func (s *Stream) Next() ([]byte, error) {
 			return nil, relay.ErrOverrun
 		}
 		if p != nil {
+			if urgent {
+				c.flush(nil)
+			}
 			return p, nil
 		}
 		switch {
@@ -102,11 +105,13 @@ func (s *Stream) piece() []byte {
 	return nil
 }
 
-// giveBack frees what was read, and has the peer send as much. The lock is held.
-func (s *Stream) giveBack() {
+// giveBack frees what was read, and has the peer send as much. It reports whether that is to be told at
+// once: where the peer may send little, nothing may come that would have it told. The lock is held.
+func (s *Stream) giveBack() (urgent bool) {
 	if s.keep || s.lent == 0 {
-		return
+		return false
 	}
+	before, tight := len(s.c.ready), s.recvWin < s.recvMost/2 || s.c.recvWin < s.c.recvMost/2
 	s.c.unread -= int64(s.lent)
 	s.held -= int64(s.lent)
 	s.c.credit(int64(s.lent))
@@ -120,6 +125,7 @@ func (s *Stream) giveBack() {
 	kept := copy(s.in, s.in[n:])
 	clear(s.in[kept:])
 	s.in, s.at = s.in[:kept], 0
+	return tight && len(s.c.ready) > before
 }
 
 // credit gives n bytes of the stream's window back. The window grows as long as all that is in it is

@@ -704,3 +704,32 @@ func TestClient_AnAnswerThatComesLate(t *testing.T) {
 	server.Headers(1, true, "grpc-status", "0")
 	exchange()
 }
+
+// Room for more is told while the reader still has some to go on with: the way there and back is as
+// long as it takes.
+func TestServer_TellsOfRoomBeforeAllIsRead(t *testing.T) {
+	came, leave := make(chan struct{}), make(chan struct{})
+	c, _ := dialRaw(t, func(s *h2.Stream) {
+		<-came
+		for range 3 { // of four
+			s.Next()
+		}
+		<-leave
+	})
+	defer close(leave)
+	c.ask(1, false)
+	for range 4 {
+		c.f.WriteData(1, false, make([]byte, 16_000))
+	}
+	c.f.WritePing(false, [8]byte{})
+	c.until("an answer to PING, which comes behind all that was sent", func(f http2.Frame) bool {
+		p, ok := f.(*http2.PingFrame)
+		return ok && p.IsAck()
+	})
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	close(came)
+	c.until("room", func(f http2.Frame) bool {
+		w, ok := f.(*http2.WindowUpdateFrame)
+		return ok && w.StreamID == 1
+	})
+}
