@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -732,4 +733,30 @@ func TestServer_TellsOfRoomBeforeAllIsRead(t *testing.T) {
 		w, ok := f.(*http2.WindowUpdateFrame)
 		return ok && w.StreamID == 1
 	})
+}
+
+// However many large heads wait for their bodies at once, what goes out in one go is bounded.
+func TestClient_ManyLargeHeads(t *testing.T) {
+	c, server := connect(t)
+	var last *h2.Stream
+	for range h2.MaxClientStreams {
+		if ok, _ := c.Reserve(); !ok {
+			t.Fatal("the connection has no place")
+		}
+		last = c.Open("POST")
+		defer last.Close()
+		var k h2.Block
+		for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"x", strings.Repeat("x", 34<<10)}} {
+			k.FieldText(f[0], f[1])
+		}
+		if err := last.SendBlock(&k, false, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := last.Send(nil, true, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, came := server.WaitStream(2*h2.MaxClientStreams-1, func(s *frames.Stream) bool { return s.Ended }); !came {
+		t.Errorf("the last request did not come: %v", server)
+	}
 }

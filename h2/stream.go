@@ -362,7 +362,11 @@ func (s *Stream) SendBlock(k *Block, end, more bool) error {
 	if err := s.sendable(); err != nil {
 		return err
 	}
-	for c.writing && len(c.ready) > batchSize && s.err == nil && c.err == nil && c.mute == nil {
+	for len(c.ready) > batchSize && s.err == nil && c.err == nil && c.mute == nil {
+		if !c.writing {
+			c.flush(nil) // others have put heads there whose bodies follow
+			continue
+		}
 		c.crowd = append(c.crowd, s)
 		if err := s.awaitTurn(); err != nil {
 			return err
