@@ -157,8 +157,10 @@ func (c *Client) Leave() {
 	c.leave()
 }
 
+// leave has the connection end when no exchange is left and none may come, because it is away, or because
+// the server allows none. The lock is held.
 func (c *Client) leave() {
-	if c.away && c.reserved == 0 && c.wish == nil {
+	if (c.away || c.most == 0) && c.reserved == 0 && c.wish == nil {
 		c.wish = &ConnError{Code: NoError, Why: "no exchange is left"}
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 	}

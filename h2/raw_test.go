@@ -421,38 +421,10 @@ func TestServer_StalledStreamsStopNone(t *testing.T) {
 // A server that is silent is asked by PING twice, and then by SETTINGS, which servers of gRPC don't
 // count.
 func TestClient_AsksASilentServerSparingly(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	out, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
+	client, in := dialClient(t, h2.ClientConfig{PingAfter: 10 * time.Millisecond, PingTimeout: patience})
 	in.SetDeadline(time.Now().Add(patience))
-	var crew h2.Crew
-	client := h2.NewClient(out, &crew, h2.ClientConfig{PingAfter: 10 * time.Millisecond, PingTimeout: patience})
-	var running sync.WaitGroup
-	running.Go(func() { client.Run() })
-	defer running.Wait()
-	defer client.Kill()
-	client.Reserve()
-	s := client.Open("GET")
+	s := get(t, client)
 	defer s.Close()
-	var k h2.Block
-	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}} {
-		k.FieldText(f[0], f[1])
-	}
-	if err := s.SendBlock(&k, true, false); err != nil {
-		t.Fatal(err)
-	}
-	io.CopyN(io.Discard, in, int64(len(http2.ClientPreface)))
 	server := http2.NewFramer(in, in)
 	server.WriteSettings()
 	block := bytes.Buffer{}
@@ -630,8 +602,9 @@ func TestServer_ManySettings(t *testing.T) {
 	})
 }
 
-// connect is a client, and the server that it speaks to. Both end with the test.
-func connect(t *testing.T) (*h2.Client, *frames.Conn) {
+// dialClient is a client, and the other end of its connection, behind the preface. Both end with the
+// test.
+func dialClient(t *testing.T, cfg h2.ClientConfig) (*h2.Client, net.Conn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -646,15 +619,22 @@ func connect(t *testing.T) (*h2.Client, *frames.Conn) {
 		t.Fatal(err)
 	}
 	var crew h2.Crew
-	client := h2.NewClient(out, &crew, h2.ClientConfig{PingAfter: patience, PingTimeout: patience})
+	client := h2.NewClient(out, &crew, cfg)
 	var running sync.WaitGroup
 	running.Go(func() { client.Run() })
 	t.Cleanup(func() {
 		client.Kill()
 		running.Wait()
 		crew.Close()
+		in.Close()
 	})
 	io.CopyN(io.Discard, in, int64(len(http2.ClientPreface)))
+	return client, in
+}
+
+// connect is a client, and the server that it speaks to.
+func connect(t *testing.T) (*h2.Client, *frames.Conn) {
+	client, in := dialClient(t, h2.ClientConfig{PingAfter: patience, PingTimeout: patience})
 	return client, frames.Server(t, in, in, frames.Options{})
 }
 
@@ -758,5 +738,25 @@ func TestClient_ManyLargeHeads(t *testing.T) {
 	}
 	if _, came := server.WaitStream(2*h2.MaxClientStreams-1, func(s *frames.Stream) bool { return s.Ended }); !came {
 		t.Errorf("the last request did not come: %v", server)
+	}
+}
+
+// A server that allows no exchange at all is left: each request would make another connection to it, and
+// all of them would stay.
+func TestClient_LeavesAServerThatTakesNothing(t *testing.T) {
+	c, server := connect(t)
+	s := get(t, c)
+	server.WaitStream(1, func(s *frames.Stream) bool { return s.Ended })
+	server.Send(func(w *http2.Framer) {
+		w.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
+		w.WriteRSTStream(1, http2.ErrCodeRefusedStream)
+	})
+	var h relay.ResponseHead
+	if err := s.ReadHead(&h); err == nil || !s.Unprocessed() {
+		t.Errorf("a request that was refused ends with %v", err)
+	}
+	s.Close()
+	if code, _, ok := server.WaitAway(); !ok || code != http2.ErrCodeNo {
+		t.Errorf("the connection stays: %v", server)
 	}
 }
