@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -210,5 +211,32 @@ func TestConn_ReadsWhatIsKnownToComeAtOnce(t *testing.T) {
 	}
 	if len(c.in.buf) != tinyBuffer {
 		t.Errorf("a connection waits in %d bytes", len(c.in.buf))
+	}
+}
+
+// A deadline of a stream that was closed, or was given another, hits nobody: the stream may be another
+// request's by then.
+func TestStream_ADeadlineThatIsTakenBack(t *testing.T) {
+	for name, takeBack := range map[string]func(conn net.Conn){
+		"closed": func(conn net.Conn) { conn.Close() },
+		"moved":  func(conn net.Conn) { conn.SetDeadline(time.Now().Add(time.Hour)) },
+		"none":   func(conn net.Conn) { conn.SetDeadline(time.Time{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := waiting(0, map[uint32]func(*Stream){1: func(*Stream) {}})
+				c.done = sync.NewCond(&c.mu)
+				c.writing = true // nothing is written
+				s := c.streams[1]
+				conn := s.Conn()
+				conn.SetDeadline(time.Now().Add(time.Second))
+				<-time.After(time.Second / 2)
+				takeBack(conn)
+				<-time.After(time.Minute)
+				if s.expired {
+					t.Error("the stream has expired")
+				}
+			})
+		})
 	}
 }

@@ -41,6 +41,7 @@ func (w *wire) CloseWrite() error { return w.Send(nil, true, false) }
 
 // Close resets the stream, unless it has ended.
 func (w *wire) Close() error {
+	w.SetDeadline(time.Time{}) // or it would hit whoever has the stream by then
 	w.Reset(Cancel)
 	return nil
 }
@@ -64,11 +65,15 @@ func (w *wire) SetDeadline(t time.Time) error {
 	case d <= 0:
 		w.expire()
 	default:
-		w.timer = time.AfterFunc(d, func() {
+		var timer *time.Timer
+		timer = time.AfterFunc(d, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			w.expire()
+			if w.timer == timer { // and not another one by now, or none
+				w.expire()
+			}
 		})
+		w.timer = timer
 	}
 	return nil
 }
