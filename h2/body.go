@@ -142,7 +142,7 @@ func (s *Stream) credit(n int64) {
 	}
 	now := time.Now()
 	if s.epoch += s.credits; s.epoch >= s.recvMost {
-		if now.Sub(s.since) < max(2*s.c.rtt, hurry) && now.Sub(s.grown) >= growPause && s.recvMost < maxStreamWindow && s.c.grown+s.recvMost <= maxGrown {
+		if s.mayGrow(now) {
 			s.credits += s.recvMost
 			s.c.grown += s.recvMost
 			s.recvMost *= 2
@@ -153,6 +153,14 @@ func (s *Stream) credit(n int64) {
 	s.recvWin += s.credits
 	s.c.queueControl(appendWindow(s.c.ready, s.id, s.credits))
 	s.credits = 0
+}
+
+// mayGrow reports whether the window, which was read through, is to grow. The lock is held.
+func (s *Stream) mayGrow(now time.Time) bool {
+	c, took := s.c, now.Sub(s.since)
+	// What was read within less than a round trip had come before: the path is nearer than it seemed once.
+	far := min(c.rtt, took) >= nearPath
+	return took < max(2*c.rtt, hurry) && now.Sub(s.grown) >= growPause && (far || s.read >= c.growAfter) && s.recvMost < maxStreamWindow && c.grown+s.recvMost <= maxGrown
 }
 
 // free gives the memory of the body back. The lock is held.

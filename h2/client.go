@@ -81,7 +81,7 @@ func NewClient(nc net.Conn, crew *Crew, cfg ClientConfig) *Client {
 	c.ready = append(c.ready, preface...)
 	c.ready = appendSettings(c.ready, setting{settingPush, 0}, setting{settingWindow, minStreamWindow}, setting{settingHeadSize, relay.MaxHead})
 	c.ready = appendWindow(c.ready, 0, minConnWindow-defaultWindow)
-	c.recvWin = minConnWindow
+	c.recvWin, c.growAfter = minConnWindow, growAfter
 	c.seen = time.Now()
 	return c
 }

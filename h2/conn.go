@@ -86,14 +86,15 @@ type conn struct {
 	tableless bool  // the next section has to say that it uses no table
 
 	// Receiving.
-	recvWin  int64 // what it may send
-	recvMost int64 // what it may send without any of it being read
-	grown    int64 // by how much the windows of its streams have grown
-	unread   int64 // came and was not read
-	credits  int64 // was read, and not told yet
-	credited time.Time
-	rtt      time.Duration // the least that was seen, zero: none
-	asked    time.Time     // when the SETTINGS or PING was sent that is not answered yet
+	recvWin   int64 // what it may send
+	recvMost  int64 // what it may send without any of it being read
+	grown     int64 // by how much the windows of its streams have grown
+	growAfter int64 // how much is read on a stream before its window grows, where the path is near
+	unread    int64 // came and was not read
+	credits   int64 // was read, and not told yet
+	credited  time.Time
+	rtt       time.Duration // the least that was seen, zero: none
+	asked     time.Time     // when the SETTINGS or PING was sent that is not answered yet
 
 	resets, refusals, oversized, controls, updates account
 	stuck                                          int
