@@ -15,6 +15,7 @@ const (
 	figPerConnection = "KiB per connection"
 	partEdge         = ", edge"
 	partWarpgate     = ", Warpgate"
+	resident         = ", resident"
 )
 
 const (
@@ -194,8 +195,9 @@ func figReader(version, scheme string) string {
 	return "KiB per reader, " + version + " from " + scheme
 }
 
-// takeReadersH2 is what a reader who takes nothing costs, in memory that is in use. All
-// readers of HTTP/2 share one connection, whose window holds all of theirs.
+// takeReadersH2 is what a reader who takes nothing costs: in heap and stacks that are in use, and
+// beside it in resident memory, which has what the allocator keeps between objects, too. All readers
+// of HTTP/2 share one connection, whose window holds all of theirs.
 func takeReadersH2(ctx context.Context, b *bench, round int) error {
 	p, line, err := b.startHelper("h2workload", "-cert", b.pair.cert, "-key", b.pair.key)
 	if err != nil {
@@ -247,11 +249,13 @@ func (b *bench) takeReaders(ctx context.Context, round int, i *observed, name, h
 	if err != nil {
 		return err
 	}
-	edge, warpgate := after.edgeUsed-before.edgeUsed, after.warpgateUsed-before.warpgateUsed
-	put := func(name string, v float64) { b.results.put(round, "readers-h2", nameOurs, name, v/slowReaders) }
-	put(name, edge+warpgate)
-	put(name+partEdge, edge)
-	put(name+partWarpgate, warpgate)
+	put := func(name string, edge, warpgate float64) {
+		b.results.put(round, "readers-h2", nameOurs, name, (edge+warpgate)/slowReaders)
+		b.results.put(round, "readers-h2", nameOurs, name+partEdge, edge/slowReaders)
+		b.results.put(round, "readers-h2", nameOurs, name+partWarpgate, warpgate/slowReaders)
+	}
+	put(name, after.edgeHeld-before.edgeHeld, after.warpgateHeld-before.warpgateHeld)
+	put(name+resident, after.edgeUsed-before.edgeUsed, after.warpgateUsed-before.warpgateUsed)
 	return nil
 }
 

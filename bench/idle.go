@@ -19,8 +19,8 @@ const (
 )
 
 // memory is the resident memory of edge and Warpgate in KiB: after a load, and after two
-// garbage collections, when only what is in use is left.
-type memory struct{ edge, warpgate, edgeUsed, warpgateUsed float64 }
+// garbage collections, when only what is in use is left. Held is what the heap and the stacks have of it.
+type memory struct{ edge, warpgate, edgeUsed, warpgateUsed, edgeHeld, warpgateHeld float64 }
 
 // takeIdle starts an installation of its own with programs that collect their
 // garbage when asked to, and adds idle Warpgates and idle WebSockets.
@@ -71,15 +71,20 @@ func (i *observed) rested(ctx context.Context) (m memory, err error) {
 		return m, err
 	}
 	for _, r := range []struct {
-		p                   *process
-		resident, collected *float64
-	}{{i.in.edge, &m.edge, &m.edgeUsed}, {i.warpgate, &m.warpgate, &m.warpgateUsed}} {
+		p                         *process
+		resident, collected, held *float64
+	}{{i.in.edge, &m.edge, &m.edgeUsed, &m.edgeHeld}, {i.warpgate, &m.warpgate, &m.warpgateUsed, &m.warpgateHeld}} {
 		if *r.resident, err = r.p.rss(); err != nil {
 			return m, err
 		}
-		if _, err := askProfiler(ctx, filepath.Join(i.in.dir, r.p.name+".sock"), "/collect"); err != nil {
+		held, err := askProfiler(ctx, filepath.Join(i.in.dir, r.p.name+".sock"), "/collect")
+		if err != nil {
 			return m, err
 		}
+		if *r.held, err = strconv.ParseFloat(string(held), 64); err != nil {
+			return m, err
+		}
+		*r.held /= 1024
 		if *r.collected, err = r.p.rss(); err != nil {
 			return m, err
 		}
