@@ -25,6 +25,7 @@ const (
 	KindFailure  = 3 // Warpgate → edge: there is no response; nothing follows
 	KindProbe    = 4 // edge → Warpgate: asks for a KindAlive
 	KindAlive    = 5 // Warpgate → edge
+	KindRest     = 6 // edge → Warpgate: the rest of a shared exchange's response goes here
 )
 
 const (
@@ -71,6 +72,20 @@ func AppendProbe(dst []byte) []byte { return append(dst, KindProbe, 0, 0, 0) }
 
 // AppendAlive writes the answer to a probe.
 func AppendAlive(dst []byte) []byte { return append(dst, KindAlive, 0, 0, 0) }
+
+// AppendRest writes the typed head that names the exchange whose response goes on here, by the
+// number of its stream.
+func AppendRest(dst []byte, number uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, KindRest, 0, 0, 4), number)
+}
+
+// ParseRest reads the payload of a KindRest.
+func ParseRest(p []byte) (number uint32, err error) {
+	if len(p) != 4 {
+		return 0, fmt.Errorf("typed head of the rest of a response has %d bytes, 4 are expected", len(p))
+	}
+	return binary.BigEndian.Uint32(p), nil
+}
 
 // AppendResponse writes the typed head of a response.
 func AppendResponse(dst []byte) []byte { return append(dst, KindResponse, 0, 0, 0) }

@@ -26,7 +26,7 @@ type Server struct {
 	body    Body
 	req     *Request
 	tunnel  bool
-	unsent  bool // the head did not go out in full, so that nobody has the request
+	unsent  bool // the head did not go out in full, or was refused: nobody has the request
 	typed   bool // the typed head of what comes next was read
 	told    bool // a typed head was read
 }
@@ -90,6 +90,7 @@ func (s *Server) readTyped() error {
 	case errors.Is(err, preface.ErrMalformed):
 		return malformedAnswer(err)
 	case err != nil:
+		s.unsent = s.unsent || unprocessed(err)
 		return err
 	}
 	s.told = true
@@ -105,6 +106,13 @@ func (s *Server) readTyped() error {
 		return &Failure{Err: &mezu.Error{Code: f.Code, Detail: f.Detail}, Unsent: f.Unsent}
 	}
 	return malformedAnswer(nil)
+}
+
+// unprocessed reports whether an error of a connection says that nobody has acted upon what
+// was sent.
+func unprocessed(err error) bool {
+	var word interface{ Unprocessed() bool }
+	return errors.As(err, &word) && word.Unprocessed()
 }
 
 // malformedAnswer is the answer to what no Warpgate says.

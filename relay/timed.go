@@ -83,6 +83,9 @@ func (t *Timed) Rearm() {
 	t.expired.Store(t.cut.Load())
 }
 
+// ForgetWrite says that somebody else moves the deadline of writes.
+func (t *Timed) ForgetWrite() { *t.writeAt = time.Time{} }
+
 // Read reads within its bound.
 func (t *Timed) Read(p []byte) (int, error) {
 	if !t.fixed {

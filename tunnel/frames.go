@@ -34,6 +34,8 @@ const (
 	frameTaken     frameType = 0x0f
 	framePing      frameType = 0x10
 	framePong      frameType = 0x11
+	frameShare     frameType = 0x12
+	frameShared    frameType = 0x13
 )
 
 const (
@@ -107,6 +109,10 @@ func (t frameType) rule() (r frameRule, ok bool) {
 		return frameRule{"PING", 4, 4, warpgateSide}, true
 	case framePong:
 		return frameRule{"PONG", 4, 4, edgeSide}, true
+	case frameShare:
+		return frameRule{"SHARE", 0, 0, edgeSide}, true
+	case frameShared:
+		return frameRule{"SHARED", tokenSize, tokenSize, warpgateSide}, true
 	}
 	return frameRule{}, false
 }
@@ -208,6 +214,11 @@ func appendHello(dst []byte, tok token, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(dst, number)
 }
 
+// appendShared appends SHARED.
+func appendShared(dst []byte, tok token) []byte {
+	return append(appendHead(dst, frameShared, tokenSize), tok[:]...)
+}
+
 // decodeHello reads the payload of HELLO.
 func decodeHello(payload []byte) (tok token, number uint64) {
 	return token(payload[:tokenSize]), binary.BigEndian.Uint64(payload[tokenSize:])
@@ -226,6 +237,8 @@ type register struct {
 	// MaxConns is how many data connections the Warpgate has room for; zero: as many
 	// as the edge allows.
 	MaxConns int `json:"max_conns,omitempty"`
+	// Shares says that the Warpgate knows SHARE. The edge may send it then.
+	Shares bool `json:"shares,omitempty"`
 }
 
 // welcome is the payload of WELCOME.

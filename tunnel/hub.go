@@ -69,8 +69,11 @@ type Hub struct {
 	step atomic.Int64 // of the wheel: a coarse clock for idle connections
 	// reclaimed counts the exchanges that were ended in favour of other addresses.
 	reclaimed atomic.Int64
-	quiet     chan struct{} // for Drain: there may be nothing under way any more
-	busy      sync.WaitGroup
+	// shared counts the exchanges that shared a connection, moved the responses of those that
+	// moved to one of their own.
+	shared, moved atomic.Int64
+	quiet         chan struct{} // for Drain: there may be nothing under way any more
+	busy          sync.WaitGroup
 
 	mu           sync.RWMutex
 	closed       bool
@@ -193,16 +196,23 @@ func (h *Hub) adopt(conn net.Conn, id mezu.Identity) error {
 	if err != nil {
 		return err
 	}
-	if t != frameHello {
+	if t != frameHello && t != frameShared {
 		return fmt.Errorf("%w: %v before HELLO", ErrProtocol, t)
 	}
 	conn.SetDeadline(time.Time{})
-	tok, number := decodeHello(payload)
+	var number uint64
+	tok := token(payload[:tokenSize])
+	if t == frameHello {
+		tok, number = decodeHello(payload)
+	}
 	h.mu.RLock()
 	s := h.tokens[tok]
 	h.mu.RUnlock()
 	if s == nil || s.id != id { // one answer to both: a foreign token is not confirmed
 		return fmt.Errorf("%w: HELLO for no session of this Warpgate", ErrGone)
+	}
+	if t == frameShared {
+		return s.adoptShared(conn)
 	}
 	return s.adopt(conn, number)
 }
@@ -336,6 +346,10 @@ func (h *Hub) MaxConns() int { return h.limits.MaxConns }
 // Reclaimed is how many exchanges were ended because their address held more than its
 // share while others waited.
 func (h *Hub) Reclaimed() int64 { return h.reclaimed.Load() }
+
+// Shared is how many exchanges shared a connection, and how many responses of those moved to
+// one of their own, because they were larger than mux.Budget.
+func (h *Hub) Shared() (exchanges, moved int64) { return h.shared.Load(), h.moved.Load() }
 
 // Presence is the state of every connected Warpgate.
 func (h *Hub) Presence() []mezu.Presence {

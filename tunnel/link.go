@@ -14,6 +14,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/gather"
 )
 
 // LinkState is what a Link's tunnel is doing.
@@ -120,11 +121,13 @@ type Link struct {
 }
 
 // Room bounds the data connections of several Links together: they share the
-// descriptors and the memory of one Warpgate. It is safe for concurrent use.
+// descriptors and the memory of one Warpgate. As many exchanges may share connections: they
+// take memory, and no descriptors. It is safe for concurrent use.
 type Room struct {
-	limit int
-	mu    sync.Mutex
-	taken int
+	limit  int
+	mu     sync.Mutex
+	taken  int
+	shared int // exchanges that share connections
 }
 
 // NewRoom makes a Room for so many connections.
@@ -158,6 +161,30 @@ func (r *Room) take(n int) int {
 	n = max(0, min(n, r.limit-r.taken))
 	r.taken += n
 	return n
+}
+
+// admit takes room for an exchange that shares a connection, if there is some.
+func (r *Room) admit() bool {
+	if r == nil {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shared >= r.limit {
+		return false
+	}
+	r.shared++
+	return true
+}
+
+// leave gives that back.
+func (r *Room) leave() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shared--
 }
 
 // give gives n back.
@@ -369,6 +396,9 @@ func (l *Link) connect(ctx context.Context, alpn string) (*tls.Conn, error) {
 		return nil, err
 	}
 	setCongestionControl(raw)
+	if alpn == mezu.ProtocolData {
+		raw = gather.New(raw) // the shared one gathers what it writes
+	}
 	conn := tls.Client(raw, l.cfg.TLS(alpn))
 	if err := l.shake(ctx, conn, alpn); err != nil {
 		raw.Close()
@@ -478,7 +508,7 @@ func (l *Link) try(ctx, attempt, trying context.Context) (*registration, error) 
 
 // introduce sends REGISTER and reads the answer.
 func (l *Link) introduce(ctx context.Context, conn *tls.Conn) (*registration, error) {
-	reg := register{Protocol: Protocol, Version: l.cfg.Version, Epoch: l.cfg.Epoch(), MaxConns: l.cfg.Room.Limit()}
+	reg := register{Protocol: Protocol, Version: l.cfg.Version, Epoch: l.cfg.Epoch(), MaxConns: l.cfg.Room.Limit(), Shares: true}
 	if l.cfg.Applied != nil {
 		reg.Applied = l.cfg.Applied()
 	}

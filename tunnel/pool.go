@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/mezusphere/mezu/tunnel/mux"
 )
 
 // Conn is a data connection during one exchange. Whoever checked it out owns it
@@ -22,10 +24,14 @@ type Conn struct {
 	number    uint64
 	serial    string      // of the certificate that it was established with
 	reclaimed atomic.Bool // ended in favour of others
+	stream    *mux.Stream // that Conn is, of a shared exchange; nil with a connection of its own
+	shared    *mux.Conn   // that the stream belongs to
 	// All below is guarded by the session.
 	holder       *holder // who has it checked out, or nil
 	older, newer *Conn   // of the same holder
 	reused       bool    // has carried an exchange before the one under way
+	lent         *Conn   // what carries the rest of a shared exchange's response, or nil
+	carries      bool    // it carries the rest of such a response
 	used         int64   // step of the hub's wheel at its last release
 }
 
@@ -35,6 +41,13 @@ func (c *Conn) Session() *Session { return c.session }
 // Reused reports whether the connection has carried an exchange before, so that
 // the Warpgate may have closed it in the meantime.
 func (c *Conn) Reused() bool { return c.reused }
+
+// Shared reports whether the exchange shares a connection with others.
+func (c *Conn) Shared() bool { return c.stream != nil }
+
+// Refused notes that the Warpgate had no room for a shared exchange (mux.ErrRefused): those
+// that follow have connections of their own for a while.
+func (c *Conn) Refused() { c.session.refusedShared() }
 
 // Reclaimed reports whether the hub has ended the exchange because its address held
 // more than its share while others waited.
@@ -51,6 +64,10 @@ func (c *Conn) Release() {
 	}
 	if s.why != nil || c.reclaimed.Load() { // closed already
 		s.discard(c)
+		return
+	}
+	if c.stream != nil {
+		s.releaseShared(c)
 		return
 	}
 	s.unhold(c)
@@ -88,6 +105,10 @@ func (c *Conn) Discard() {
 
 // discard is Discard of a connection in use. The lock is held.
 func (s *Session) discard(c *Conn) {
+	if c.stream != nil {
+		s.discardShared(c)
+		return
+	}
 	s.drop(c)
 	abort(c.Conn)
 	if s.why == nil {
@@ -271,7 +292,7 @@ func (s *Session) forget(number uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.open[number]
-	if c == nil || c.holder != nil {
+	if c == nil || c.holder != nil || c.carries {
 		return
 	}
 	if i := slices.Index(s.idle, c); i >= 0 {
@@ -347,7 +368,7 @@ func (s *Session) rise() int {
 // slow exchanges under way, a quarter of it would be asked for with every handful of quick
 // ones, which would then wait behind all those handshakes. The lock is held.
 func (s *Session) refill() {
-	missing := s.queued + s.lowWater() - len(s.idle) - s.wanted
+	missing := s.queued + s.movers.length + s.lowWater() - len(s.idle) - s.wanted
 	if missing <= 0 || s.retired || s.leaving {
 		return
 	}

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/tunnel/mux"
 )
 
 const (
@@ -63,6 +65,8 @@ type registration struct {
 	dialing  int
 	number   uint64 // of the last data connection
 	open     map[uint64]*dataConn
+	sharing  bool            // the shared connection is being dialled, or there
+	shared   *mux.Conn       // nil while it isn't there
 	pace     backoff.Backoff // of failing dials
 	pinged   uint32          // number of the last PING
 	// answered is called when that one is answered.
@@ -137,6 +141,9 @@ func (r *registration) closeAtEnd() {
 	open := r.open
 	r.open = nil
 	r.forgetPending()
+	if r.shared != nil {
+		r.shared.Close(context.Cause(r.ctx))
+	}
 	r.mu.Unlock()
 	for _, d := range open {
 		d.cancel(nil)
@@ -242,6 +249,8 @@ func (r *registration) take(t frameType, payload []byte) error {
 	case frameHeartbeat:
 	case frameWant:
 		r.want(binary.BigEndian.Uint32(payload))
+	case frameShare:
+		r.share()
 	case frameCancel:
 		r.cancelConn(binary.BigEndian.Uint64(payload))
 	case frameDrain:
@@ -319,7 +328,7 @@ func (r *registration) forgetPending() {
 // serveConn dials a data connection and serves it to its end.
 func (r *registration) serveConn(number uint64) {
 	defer r.link.cfg.Room.give(1)
-	conn, err := r.dial(number)
+	conn, err := r.dial(appendHello(nil, r.token, number))
 	var ctx context.Context
 	r.mu.Lock()
 	if err == nil && r.ended {
@@ -340,13 +349,13 @@ func (r *registration) serveConn(number uint64) {
 		r.miss(err)
 		return
 	}
-	r.link.cfg.Serve(ctx, conn)
+	r.link.cfg.Serve(ctx, &ownConn{conn, r})
 	r.forget(number)
 	abort(conn)
 }
 
-// dial makes a data connection.
-func (r *registration) dial(number uint64) (net.Conn, error) {
+// dial makes a data connection, of which first is the first and only frame.
+func (r *registration) dial(first []byte) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
 	defer cancel()
 	conn, err := r.link.connect(ctx, mezu.ProtocolData)
@@ -354,7 +363,7 @@ func (r *registration) dial(number uint64) (net.Conn, error) {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(dialTimeout))
-	if _, err := conn.Write(appendHello(nil, r.token, number)); err != nil {
+	if _, err := conn.Write(first); err != nil {
 		abort(conn)
 		return nil, err
 	}

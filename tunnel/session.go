@@ -63,8 +63,10 @@ type Session struct {
 	spare     *holder // for the next address, or nil
 	waiting   queues  // the holders that wait
 	queued    int     // waiters of all of them
-	served    uint64  // counts them
-	pressedAt int64   // step at which somebody waited because of others; zero: never
+	movers    waiters // shared exchanges that wait for a connection of their own
+	sharing   sharing
+	served    uint64 // counts them
+	pressedAt int64  // step at which somebody waited because of others; zero: never
 	// Of reclaim: who held most at a step, and what has not been given back since.
 	heaviest   *holder
 	weighedAt  int64
@@ -87,6 +89,7 @@ func newSession(h *Hub, conn net.Conn, id mezu.Identity, reg register) *Session 
 		s.limit = min(s.limit, reg.MaxConns)
 	}
 	s.capacity = s.limit
+	s.sharing.able = reg.Shares && h.limits.ShareFrom > 0
 	s.out = newOutbox(conn, h.limits.Dead, true, func(err error) { s.end(err, nil) })
 	s.load.Store(unproven)
 	return s
@@ -248,6 +251,7 @@ func (s *Session) beat(step int64) {
 	}
 	s.active = s.active && step-s.lastBegin < s.hub.steps(s.hub.limits.SurplusIdle)
 	s.out.polite(s.sweep(step)...)
+	s.sweepShared(step)
 	s.forgetHolders()
 	s.capacity = s.limit
 	if s.wanted > 0 && step-s.wantedAt > s.hub.steps(2*dialTimeout) {
@@ -269,6 +273,7 @@ func (s *Session) end(why error, final []byte) {
 	open := s.open
 	s.open, s.idle, s.wanted = nil, nil, 0
 	s.failWaiters()
+	s.endShared(why)
 	s.updateLoad()
 	s.mu.Unlock()
 
@@ -283,6 +288,9 @@ func (s *Session) end(why error, final []byte) {
 func (s *Session) cut(match func(mezu.Identity, string) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if sh := &s.sharing; sh.conn != nil && sh.serial != s.serial && match(s.id, sh.serial) {
+		s.endShared(ErrCut)
+	}
 	for _, c := range s.open {
 		if c.serial != s.serial && match(s.id, c.serial) {
 			s.drop(c)

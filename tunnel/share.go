@@ -256,9 +256,15 @@ func (s *Session) dequeue(w *waiter) bool {
 	return true
 }
 
-// serveWaiters gives idle connections to those that wait, first to the address that
-// holds fewest. When that one may have no more, none may. The lock is held.
+// serveWaiters gives idle connections to those that wait: to exchanges that have a place and
+// move to a connection of their own, then to the address that holds fewest. When that one may
+// have no more, none may. The lock is held.
 func (s *Session) serveWaiters() {
+	for len(s.idle) > 0 && s.movers.length > 0 {
+		c := s.popIdle()
+		c.carries = true
+		s.movers.pop().conn <- c
+	}
 	for len(s.idle) > 0 && len(s.waiting) > 0 && s.mayTake(s.waiting[0]) {
 		h := s.waiting[0]
 		w := h.queue.first
@@ -278,6 +284,9 @@ func (s *Session) failWaiters() {
 		for w := h.queue.pop(); w != nil; w = h.queue.pop() {
 			w.conn <- nil
 		}
+	}
+	for w := s.movers.pop(); w != nil; w = s.movers.pop() {
+		w.conn <- nil
 	}
 	clear(s.waiting)
 	s.waiting, s.queued = s.waiting[:0], 0

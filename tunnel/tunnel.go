@@ -96,6 +96,9 @@ type Limits struct {
 	// address holds at most while others wait for one. While nobody else does it may
 	// hold 90. If zero, DefaultShare; 100 is no bound.
 	Share int
+	// ShareFrom is from how many exchanges under way on small ones share a connection. If
+	// zero, DefaultShareFrom; if negative, none do.
+	ShareFrom int
 	// LowWater and HighWater are the least and the most idle connections that
 	// are kept warm; between them an eighth of the exchanges under way decides.
 	// At rest, when no exchange has begun less than SurplusIdle after another,
@@ -144,6 +147,9 @@ func (l Limits) orDefaults() Limits {
 	number(&l.MaxConns, MaxConns)
 	l.MaxConns = min(l.MaxConns, MaxConns)
 	number(&l.Share, DefaultShare)
+	if l.ShareFrom == 0 {
+		l.ShareFrom = DefaultShareFrom
+	}
 	number(&l.LowWater, 2)
 	number(&l.HighWater, 8)
 	l.HighWater = max(l.HighWater, l.LowWater)

@@ -88,7 +88,7 @@ func (t *targets) dialer(u mezu.Upstream, protocols ...string) func(context.Cont
 // abort closes a connection without TLS's close_notify, which would wait for a peer that
 // reads nothing.
 func abort(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()
 	}
 	c.Close()

@@ -43,6 +43,9 @@ type worker struct {
 
 	under  underway.Request
 	broken bool // a panic left the exchange in an unknown state
+	// carried is called when the rest of a shared exchange's response has been carried here;
+	// nil if there is none.
+	carried func()
 
 	tape     Tape      // of this connection, nil if nothing is recorded
 	rec      Tape      // the same, if this request is
@@ -129,13 +132,23 @@ func (w *worker) panicked(p any) {
 // serveOne waits for one exchange and serves it; it reports whether the
 // connection goes on.
 func (w *worker) serveOne() bool {
-	w.c.Timed.SetRead(tunnel.DataIdle)
+	wait := tunnel.DataIdle
+	if w.carried != nil {
+		wait = 0 // the edge waits for the end of a response: it ends the connection, or sends more
+	}
+	w.c.Timed.SetRead(wait)
 	w.c.Reader.Park()
 	kind, payload, err := preface.Read(&w.c.Reader)
 	if err != nil {
 		return false
 	}
+	if w.carried != nil {
+		w.carried()
+		w.carried = nil
+	}
 	switch kind {
+	case preface.KindRest:
+		return w.carryRest(payload)
 	case preface.KindProbe:
 		w.c.Timed.SetWrite(wordTimeout)
 		_, err := w.c.Timed.Write(preface.AppendAlive(nil))
@@ -145,6 +158,20 @@ func (w *worker) serveOne() bool {
 	}
 	w.f.cfg.Log.Warn("edge sent a typed head of an unknown kind", "kind", kind)
 	return false
+}
+
+// carryRest has the response of a shared exchange go on on this connection.
+func (w *worker) carryRest(payload []byte) bool {
+	number, err := preface.ParseRest(payload)
+	if err != nil {
+		w.f.cfg.Log.Warn("refused the rest of a response", "error", err)
+		return false
+	}
+	if carrier, ok := w.c.Conn.(tunnel.Carrier); ok {
+		w.carried = carrier.Carry(number)
+		w.c.Timed.ForgetWrite() // it is moved by whoever writes the response
+	}
+	return w.carried != nil
 }
 
 func (w *worker) request(payload []byte) bool {

@@ -132,7 +132,7 @@ func (f *Front) Run() {
 		f.accept(gather.Listener{Listener: f.cfg.Listener}, f.cfg.Arriving, f.serve)
 	})
 	if f.cfg.PeerListener != nil {
-		wg.Go(func() { f.accept(f.cfg.PeerListener, f.cfg.PeersArriving, f.servePeer) })
+		wg.Go(func() { f.accept(gather.Listener{Listener: f.cfg.PeerListener}, f.cfg.PeersArriving, f.servePeer) })
 	}
 	wg.Wait()
 	f.serving.Wait()

@@ -14,6 +14,7 @@ import (
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
+	"github.com/mezusphere/mezu/tunnel/mux"
 	"github.com/mezusphere/mezu/underway"
 )
 
@@ -242,6 +243,7 @@ func (x *exchange) run(c client) error {
 	var tried []*tunnel.Session
 	var last error
 	failovers := x.Route.Retries
+	small := x.small(c)
 	for attempts := 0; attempts < maxAttempts; {
 		s := x.pick(tried...)
 		if s == nil && last == nil {
@@ -250,7 +252,7 @@ func (x *exchange) run(c client) error {
 		if s == nil {
 			return last
 		}
-		conn, err := x.checkout(s, c)
+		conn, err := x.checkout(s, c, small)
 		if errors.Is(err, tunnel.ErrGone) {
 			last, tried = checkoutError(err), append(tried, s)
 			continue // the session had ended before anything was sent: that is no attempt
@@ -266,12 +268,12 @@ func (x *exchange) run(c client) error {
 			}
 			continue
 		}
-		stale := conn.Reused()
+		stale := conn.Reused() || conn.Shared()
 		again, err := x.try(conn, c)
 		if err == nil || again == relay.Never {
 			return err
 		}
-		last = err
+		last, small = err, false
 		if x.Request.Framing != relay.NoBody {
 			if !c.Rewind() {
 				return err
@@ -295,11 +297,41 @@ func (x *exchange) pick(tried ...*tunnel.Session) *tunnel.Session {
 	return x.s.cfg.Tunnels.PickBut(bundle.Environment, bundle.Draining, tried...)
 }
 
+const (
+	// smallHead and smallBody bound the head and the body of a request that may share a
+	// connection. Together, and with what the edge says of the client, they are less than
+	// mux.Budget.
+	smallHead, smallBody = 12 << 10, 8 << 10
+)
+
+// small reports whether the request may share a connection with others: all of it is here and
+// fits, and no stream is to be expected.
+func (x *exchange) small(c client) bool {
+	r := &x.Request
+	switch {
+	case r.Upgrade != "" || r.Expect || r.Streams():
+		return false
+	case r.Framing == relay.NoBody:
+	case r.Framing != relay.Length || r.Length > smallBody || !c.UploadNow():
+		return false
+	}
+	n := len(r.Path.Path) + len(r.Query) + len(r.Authority)
+	for _, f := range r.Fields {
+		n += len(f.Name) + len(f.Value) + len(": \r\n")
+	}
+	return n <= smallHead
+}
+
 // checkout takes a data connection, and waits for one if none is free. If the client leaves
 // meanwhile, the next one that waits gets its turn. Over HTTP/1.1 it isn't noticed that a
 // client leaves that has sent more than a buffer full behind its request.
-func (x *exchange) checkout(s *tunnel.Session, c client) (*tunnel.Conn, error) {
+func (x *exchange) checkout(s *tunnel.Session, c client, small bool) (*tunnel.Conn, error) {
 	address := tunnel.AddressOf(x.Client)
+	if small {
+		if conn := s.TryShared(address); conn != nil {
+			return conn, nil
+		}
+	}
 	if conn := s.TryCheckout(address); conn != nil {
 		return conn, nil
 	}
@@ -336,6 +368,9 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 			if again, err = relay.Never, errReclaimed; r.Began {
 				err = &mezu.Cut{Cause: mezu.CauseOverloaded, Err: errReclaimed}
 			}
+		}
+		if errors.Is(err, mux.ErrRefused) {
+			conn.Refused()
 		}
 		if r.Clean {
 			conn.Release()
