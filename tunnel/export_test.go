@@ -18,3 +18,35 @@ func RoundTrip(c net.Conn) time.Duration { return roundTrip(c) }
 
 // AddressGone reports whether this machine has c's local address no longer.
 func AddressGone(c net.Conn) bool { return addressGone(c) }
+
+// LosesSegments has the next look at the path of the shared connection find that it lost many.
+func (s *Session) LosesSegments() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sharing.path.lost -= 1 << 20
+	s.sharing.looked = -1
+}
+
+// Streams is how many streams the shared connection has.
+func (s *Session) Streams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sharing.open
+}
+
+// Idle is how many data connections are idle.
+func (s *Session) Idle() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.idle)
+}
+
+// CanShare says that connections can be shared on this system.
+const CanShare = canShare
+
+// Fill leaves no room for exchanges that share connections.
+func (r *Room) Fill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shared = r.limit
+}

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/gather"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -205,7 +206,7 @@ func startEdge(t testing.TB, ca *authority, address string, c tunnel.HubConfig) 
 }
 
 func (e *testEdge) serve(ctx context.Context, raw net.Conn) {
-	conn := tls.Server(raw, e.config)
+	conn := tls.Server(gather.New(raw), e.config)
 	hs, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := conn.HandshakeContext(hs); err != nil {

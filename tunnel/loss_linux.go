@@ -27,3 +27,6 @@ func segmentsOf(c net.Conn) (n segments, ok bool) {
 	})
 	return n, ok
 }
+
+// canShare says that segmentsOf can tell.
+const canShare = true

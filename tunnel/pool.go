@@ -253,7 +253,7 @@ func (s *Session) adopt(conn net.Conn, number uint64) error {
 	defer s.mu.Unlock()
 	s.wanted = max(s.wanted-1, 0)
 	switch {
-	case s.why != nil || s.retired:
+	case s.why != nil || s.retired && s.movers.length == 0:
 		return ErrGone
 	case s.open[number] != nil:
 		return fmt.Errorf("%w: HELLO with the number %d of another connection", ErrProtocol, number)
@@ -369,7 +369,10 @@ func (s *Session) rise() int {
 // ones, which would then wait behind all those handshakes. The lock is held.
 func (s *Session) refill() {
 	missing := s.queued + s.movers.length + s.lowWater() - len(s.idle) - s.wanted
-	if missing <= 0 || s.retired || s.leaving {
+	if s.retired { // responses of exchanges under way may have to move still
+		missing = s.movers.length - len(s.idle) - s.wanted
+	}
+	if missing <= 0 || s.leaving {
 		return
 	}
 	n := min(max(missing, s.rise()/4), s.limit-len(s.open)-s.wanted)

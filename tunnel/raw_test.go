@@ -19,23 +19,25 @@ import (
 // Types of frames as spec.md numbers them: written out again here, so that a
 // change of the code's numbers is noticed.
 const (
-	register  = 0x01
-	welcome   = 0x02
-	refused   = 0x03
-	heartbeat = 0x04
-	want      = 0x05
-	missed    = 0x06
-	cancel    = 0x07
-	closed    = 0x08
-	drain     = 0x09
-	drained   = 0x0a
-	statement = 0x0b
-	ack       = 0x0c
-	hello     = 0x0d
-	current   = 0x0e
-	taken     = 0x0f
-	ping      = 0x10
-	pong      = 0x11
+	register   = 0x01
+	welcome    = 0x02
+	refused    = 0x03
+	heartbeat  = 0x04
+	want       = 0x05
+	missed     = 0x06
+	cancel     = 0x07
+	closed     = 0x08
+	drain      = 0x09
+	drained    = 0x0a
+	statement  = 0x0b
+	ack        = 0x0c
+	hello      = 0x0d
+	current    = 0x0e
+	taken      = 0x0f
+	ping       = 0x10
+	pong       = 0x11
+	share      = 0x12
+	sharedConn = 0x13
 )
 
 // frame is the bytes of one.

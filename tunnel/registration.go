@@ -277,7 +277,7 @@ func (r *registration) want(n uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	take := 0
-	if !r.leaving && !r.retired && !r.ended {
+	if !r.leaving && !r.ended { // while this end drains, what is under way may need some still
 		take = max(0, int(min(int64(n), int64(r.limit-len(r.open)-r.dialing-r.pending))))
 	}
 	if beyond := int64(n) - int64(take); beyond > 0 {

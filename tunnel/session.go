@@ -214,8 +214,8 @@ func (s *Session) drainWarpgate() {
 	if s.why != nil || s.retired {
 		return
 	}
-	s.retired = true
-	s.failWaiters()
+	s.retired, s.wanted = true, 0 // the Warpgate forgets those, too
+	s.failQueued()
 	s.updateLoad()
 	s.out.polite(s.takeIdle(len(s.idle))...)
 	s.drained()

@@ -280,13 +280,18 @@ func (s *Session) serveWaiters() {
 // failWaiters tells everybody who waits that there will be no connection. The lock is
 // held.
 func (s *Session) failWaiters() {
+	s.failQueued()
+	for w := s.movers.pop(); w != nil; w = s.movers.pop() {
+		w.conn <- nil
+	}
+}
+
+// failQueued is failWaiters for those that wait for a place. The lock is held.
+func (s *Session) failQueued() {
 	for _, h := range s.waiting {
 		for w := h.queue.pop(); w != nil; w = h.queue.pop() {
 			w.conn <- nil
 		}
-	}
-	for w := s.movers.pop(); w != nil; w = s.movers.pop() {
-		w.conn <- nil
 	}
 	clear(s.waiting)
 	s.waiting, s.queued = s.waiting[:0], 0

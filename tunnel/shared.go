@@ -45,12 +45,12 @@ type sharing struct {
 type segments struct{ all, lost uint64 }
 
 // TryShared begins an exchange that shares a connection, or returns nil where the
-// exchange had better have one of its own: few are under way, the path loses segments, or
-// there is no shared one yet. The exchange sends mux.Budget bytes at most.
+// exchange had better have one of its own: few are under way, the path loses segments, the
+// session drains, or there is no shared one yet. The exchange sends mux.Budget bytes at most.
 func (s *Session) TryShared(client Address) *Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why != nil || s.retired || s.inUse < s.hub.limits.ShareFrom || !s.shares() {
+	if s.why != nil || s.retired || s.leaving || s.inUse < s.hub.limits.ShareFrom || !s.shares() {
 		return nil
 	}
 	h := s.holder(client)
@@ -77,7 +77,7 @@ func (s *Session) shares() bool {
 		return false
 	case sh.conn != nil:
 		return !sh.conn.Full() && !s.loses(step)
-	case !sh.asked && !s.leaving:
+	case !sh.asked:
 		sh.asked, sh.since = true, step
 		s.out.send(appendEmpty(nil, frameShare))
 	}
