@@ -170,6 +170,7 @@ func rules() []rule {
 		{from: "pipe", not: append(ours("policy", "api", "trust", "tunnel", "relay"), "net/http"), reason: "bytes are carried whatever their protocol: a stream that is no HTTP needs none"},
 		{from: "gather", not: append(ours("admission", "api", "policy", "preface", "pipe", "relay", "trust", "tunnel"), "crypto/tls", "net/http"), reason: "bytes wait and go out whatever they mean, and whether they are encrypted"},
 		{from: "preface", not: append(ours("policy", "api", "trust", "tunnel", "relay", "pipe"), "net/http"), reason: "what an exchange is comes before the protocol that it speaks: a kind of stream needs no HTTP"},
+		{from: "tunnel/mux", not: append(ours("admission", "api", "policy", "preface", "relay", "trust", "backoff"), "net/http", "crypto/tls"), reason: "a stream carries an exchange whatever it says, and whoever may use it"},
 		{from: "tunnel", not: ours("policy", "api", "relay"), reason: "the tunnel is transport: it knows no HTTP and makes no decision"},
 		{from: "", but: []string{"cli", "daemon", "tui", "cmd", "bench"}, not: ours("local"), reason: "commands and the local daemon meet there, and nobody else has a part in it. The dashboard has its nouns from there, and no client (TestDashboardHasNoClient)"},
 		{from: "local", not: append(ours("policy", "relay", "tunnel", "trust", "strictjson"), "github.com/prometheus"), reason: "it is a contract and its client: what an operation does is the daemon's business"},

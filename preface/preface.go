@@ -4,7 +4,7 @@
 //
 // What lives here: the kinds, and the bytes of each. What may not: HTTP or another protocol
 // that comes behind, and connections. A new kind of stream is a kind here. It imports the
-// domain only; relay, daemon/forward and edgesvc/edge import it.
+// domain only; relay, tunnel, daemon/forward and edgesvc/edge import it.
 package preface
 
 import (

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -45,9 +46,13 @@ func (c *Conn) Reused() bool { return c.reused }
 // Shared reports whether the exchange shares a connection with others.
 func (c *Conn) Shared() bool { return c.stream != nil }
 
-// Refused notes that the Warpgate had no room for a shared exchange (mux.ErrRefused): those
-// that follow have connections of their own for a while.
-func (c *Conn) Refused() { c.session.refusedShared() }
+// Failed is told why an exchange failed. If the Warpgate had no room for a shared one
+// (mux.ErrRefused), those that follow have connections of their own for a while.
+func (c *Conn) Failed(why error) {
+	if c.stream != nil && errors.Is(why, mux.ErrRefused) {
+		c.session.refusedShared()
+	}
+}
 
 // Reclaimed reports whether the hub has ended the exchange because its address held
 // more than its share while others waited.

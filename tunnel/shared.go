@@ -214,7 +214,7 @@ func (s *Session) releaseShared(c *Conn) {
 	} else {
 		s.closeShared(c)
 	}
-	s.settle()
+	s.passOn()
 }
 
 // discardShared is Discard of a shared exchange. The lock is held.
@@ -227,12 +227,12 @@ func (s *Session) discardShared(c *Conn) {
 		s.discardLent(lent)
 	}
 	if s.why == nil {
-		s.settle()
+		s.passOn()
 	}
 }
 
-// settle does what follows when a shared exchange has ended. The lock is held.
-func (s *Session) settle() {
+// passOn gives others what an exchange has left. The lock is held.
+func (s *Session) passOn() {
 	s.drained()
 	s.serveWaiters()
 	s.updateLoad()
@@ -335,7 +335,7 @@ func (s *Session) lentTo(c, own *Conn) (*Conn, error) {
 	defer s.mu.Unlock()
 	if c.holder == nil || s.why != nil {
 		s.giveBack(own)
-		s.settle()
+		s.passOn()
 		return nil, ErrGone
 	}
 	c.lent = own

@@ -397,10 +397,11 @@ func TestShared_Refused(t *testing.T) {
 	defer own.Release()
 	room.Fill()
 	c := shared(t, s, 0)
-	if err := exchange(c, "finds no room"); !errors.Is(err, mux.ErrRefused) {
+	err := exchange(c, "finds no room")
+	if !errors.Is(err, mux.ErrRefused) {
 		t.Errorf("without room: %v", err)
 	}
-	c.Refused()
+	c.Failed(err)
 	c.Discard()
 	if c := s.TryShared(0); c != nil {
 		t.Error("shared at once again")

@@ -5,10 +5,12 @@
 //
 // The edge's end is a Hub of Sessions, the Warpgate's end is a Link per edge.
 //
+// Small exchanges share one more connection while others are under way (package mux).
+//
 // What lives here: connections, the frames of the control connection, the pool,
-// heartbeats, fencing, waking up and drain. What may not: HTTP (a data connection is a pipe
+// who shares, heartbeats, fencing, waking up and drain. What may not: HTTP (a data connection is a pipe
 // of bytes to this package), and decisions about trust, which are taken by the TLS
-// configurations and identities handed in. It imports the domain and backoff;
+// configurations and identities handed in. It imports the domain, backoff, gather, preface and mux;
 // edgesvc/edge and daemon import it.
 package tunnel
 

@@ -105,6 +105,11 @@ func (m *metrics) watch(e *Edge) {
 	gauge("held_body_bytes", "Memory of request bodies that are not whole yet and hold no data connection.", func() float64 { return float64(e.web.HeldBytes()) })
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_places_reclaimed_total",
 		Help: "Exchanges ended because their client's address held more than its share while others waited."}, func() float64 { return float64(e.hub.Reclaimed()) }))
+	count := func(name, help string, read func() int64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_" + name, Help: help}, func() float64 { return float64(read()) }))
+	}
+	count("shared_exchanges_total", "Exchanges that shared a connection to their Warpgate with others.", func() int64 { n, _ := e.hub.Shared(); return n })
+	count("moved_responses_total", "Responses of those that moved to a connection of their own.", func() int64 { _, n := e.hub.Shared(); return n })
 	gauge("environments", "Environments whose bundle is loaded.", func() float64 { return float64(e.member.Metrics().Environments) })
 	gauge("control_up", "Whether the stream from the control plane is up.", func() float64 { return boolean(e.member.Metrics().Connected) })
 	gauge("documents_rejected", "Documents that did not verify, compile or move forward since the start.", func() float64 { return float64(e.member.Metrics().Rejected) })

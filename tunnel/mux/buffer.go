@@ -12,7 +12,7 @@ type buffer struct {
 // of these.
 var sizes = [...]int{4 << 10, Budget, 2 * Budget}
 
-var pools [len(sizes)]sync.Pool
+var pools = [len(sizes)]sync.Pool{}
 
 func class(n int) int {
 	i := 0

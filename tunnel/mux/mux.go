@@ -9,7 +9,7 @@
 // and what waits for one is bounded.
 //
 // What lives here: frames, streams, and the one writer. What may not: HTTP, sessions, and who
-// may use a stream. It imports gather and pool only; tunnel imports it.
+// may use a stream. It imports gather only; tunnel imports it.
 package mux
 
 import (

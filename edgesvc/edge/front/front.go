@@ -34,7 +34,7 @@ type Handler interface {
 	// ServeConn serves a connection. It returns when the connection has ended, or when
 	// somebody else keeps it. The front closes it then, unless it is kept. admitted is the
 	// same connection below TLS: the handler says there when requests begin and end. Below
-	// that is a gather.Conn, unless it came to the listener for peers.
+	// that is a gather.Conn.
 	ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool)
 }
 

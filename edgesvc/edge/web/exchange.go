@@ -14,7 +14,6 @@ import (
 	"github.com/mezusphere/mezu/preface"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
-	"github.com/mezusphere/mezu/tunnel/mux"
 	"github.com/mezusphere/mezu/underway"
 )
 
@@ -305,7 +304,7 @@ const (
 )
 
 // small reports whether the request may share a connection with others: all of it is here and
-// fits, and no stream is to be expected.
+// fits, and it begins no stream.
 func (x *exchange) small(c client) bool {
 	r := &x.Request
 	switch {
@@ -369,8 +368,8 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 				err = &mezu.Cut{Cause: mezu.CauseOverloaded, Err: errReclaimed}
 			}
 		}
-		if errors.Is(err, mux.ErrRefused) {
-			conn.Refused()
+		if err != nil {
+			conn.Failed(err)
 		}
 		if r.Clean {
 			conn.Release()
