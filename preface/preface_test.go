@@ -138,3 +138,17 @@ func TestReadTypedHostile(t *testing.T) {
 		}
 	}
 }
+
+func TestRest(t *testing.T) {
+	raw := preface.AppendRest(nil, 1<<31+5)
+	kind, payload, err := preface.Read(source(bytes.NewReader(raw)))
+	if err != nil || kind != preface.KindRest {
+		t.Fatal(kind, err)
+	}
+	if n, err := preface.ParseRest(payload); n != 1<<31+5 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := preface.ParseRest(payload[:3]); err == nil {
+		t.Error("three bytes are no number")
+	}
+}
