@@ -43,11 +43,11 @@ func (c *Conn) read() error {
 // takeAll acts on the whole frames in b, and gives what is left.
 func (c *Conn) takeAll(b []byte) ([]byte, error) {
 	for {
+		if len(b) >= headSize && int(binary.BigEndian.Uint16(b[5:])) > maxPayload {
+			return b, fmt.Errorf("%w: a frame of over %d bytes", ErrProtocol, maxPayload)
+		}
 		kind, id, payload, rest, ok := parseFrame(b)
 		if !ok {
-			if len(b) >= headSize && int(binary.BigEndian.Uint16(b[5:])) > maxPayload {
-				return b, fmt.Errorf("%w: a frame of over %d bytes", ErrProtocol, maxPayload)
-			}
 			return b, nil
 		}
 		if err := c.take(kind, id, payload); err != nil {
