@@ -123,11 +123,7 @@ func (s *Stream) passed(by time.Time) bool { return !by.IsZero() && !time.Now().
 // move fetches the connection for the rest of the response. The lock is held, and is not
 // while it waits.
 func (s *Stream) move() {
-	s.moves++
-	ctx, cancel := context.WithCancel(context.Background())
-	if !s.readBy.IsZero() {
-		ctx, cancel = context.WithDeadline(context.Background(), s.readBy)
-	}
+	ctx, cancel := context.WithCancel(context.Background()) // expire ends it at the deadline
 	defer cancel()
 	s.asking = cancel
 	s.mu.Unlock()
@@ -136,12 +132,14 @@ func (s *Stream) move() {
 	s.asking = nil
 	switch {
 	case err != nil && ctx.Err() != nil:
-		// The deadline has passed, or was moved: the caller looks.
-	case err != nil:
+		// The deadline has passed, or the stream or its connection has ended: the caller looks.
+	case err != nil && s.over == nil:
 		s.over = fmt.Errorf("moving the response to a connection of its own: %w", err)
+	case err != nil:
 	case s.closed:
 		rest.Close()
 	default:
+		s.moves++
 		rest.SetReadDeadline(s.readBy)
 		s.rest = rest
 	}
@@ -226,6 +224,16 @@ func (s *Stream) wake() {
 	s.change.Broadcast()
 }
 
+// expire ends what waits for the deadline of reads, if that has passed.
+func (s *Stream) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asking != nil && s.passed(s.readBy) {
+		s.asking()
+	}
+	s.change.Broadcast()
+}
+
 // attach gives the rest of the response a connection, at the Warpgate.
 func (s *Stream) attach(rest net.Conn) bool {
 	s.mu.Lock()
@@ -252,6 +260,9 @@ func (s *Stream) detach(rest net.Conn) {
 func (s *Stream) take(kind byte, payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil // just now
+	}
 	switch kind {
 	case kindBegin:
 		s.came, s.sent, s.moved, s.rest = 0, 0, false, nil
@@ -279,8 +290,6 @@ func (s *Stream) receive(p []byte) error {
 	s.came += len(p)
 	edge := s.c.cfg.Serve == nil
 	switch {
-	case s.closed:
-		return nil
 	case s.came > Budget:
 		return fmt.Errorf("%w: over %d bytes of one exchange", ErrProtocol, Budget)
 	case edge && (!s.busy || s.moved):
@@ -298,7 +307,7 @@ func (s *Stream) finish(why error) {
 	if s.over == nil {
 		s.over = why
 	}
-	if s.ended != nil && !s.closed {
+	if s.ended != nil {
 		s.c.tasks.Go(s.ended)
 	}
 }
@@ -343,6 +352,7 @@ func (s *Stream) onCancel(cancel context.CancelCauseFunc) bool {
 }
 
 // lose ends the stream because its connection has ended. What came before can be read still.
+// The rest of a response that the edge has a connection for may come to its end.
 func (s *Stream) lose(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -352,6 +362,12 @@ func (s *Stream) lose(why error) {
 	s.why = why
 	if s.over == nil {
 		s.over = why
+	}
+	if s.asking != nil {
+		s.asking()
+	}
+	if s.rest != nil && s.c.cfg.Serve != nil {
+		s.rest.Close() // a write may be waiting there
 	}
 	s.change.Broadcast()
 }
@@ -403,7 +419,7 @@ func (s *Stream) SetReadDeadline(t time.Time) error {
 		}
 		s.change.Broadcast()
 	case s.timer == nil:
-		s.timer = time.AfterFunc(left, s.wake)
+		s.timer = time.AfterFunc(left, s.expire)
 	default:
 		s.timer.Reset(left)
 	}
@@ -421,9 +437,7 @@ func (s *Stream) SetWriteDeadline(t time.Time) error {
 	if s.rest != nil && s.c.cfg.Serve != nil {
 		s.rest.SetWriteDeadline(t)
 	}
-	if s.passed(t) {
-		s.change.Broadcast()
-	}
+	s.change.Broadcast() // who waits does so until another time
 	return nil
 }
 
