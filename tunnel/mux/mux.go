@@ -30,11 +30,16 @@ const (
 	// that.
 	Budget = 32 << 10
 	// MaxStray bounds the bytes that may still come for a stream after it was cancelled: all
-	// that its exchange could have, heads of frames included.
-	MaxStray = 2 * Budget
+	// that its exchange could have, each byte in a frame of its own, MOVE and END.
+	MaxStray = Budget*(headSize+1) + 2*headSize
 	// maxQueued bounds what waits for the socket. Who writes more waits. On the fastest paths
-	// it is gone within a millisecond.
+	// it is gone within a millisecond. With one more write, what waits is less than a
+	// gather.Conn takes.
 	maxQueued = 256 << 10
+	// maxUnread bounds what waits for the socket while the edge goes on to begin exchanges.
+	// END, REFUSED and MOVE wait for no room, and an edge that reads nothing would have them
+	// fill the memory.
+	maxUnread = 2 * maxQueued
 	// maxMoves is how many connections are fetched for the rest of one response: the first may
 	// have been closed just then.
 	maxMoves = 2
@@ -79,7 +84,8 @@ type Config struct {
 	// Context is what the contexts of streams come from.
 	Context context.Context
 	// Admit takes a place for a stream, which Leave gives back. If it is false, the stream is
-	// refused. Streams bounds them as well; more break the protocol.
+	// refused. Streams bounds them as well; more break the protocol. Those that the edge has
+	// cancelled count until Serve returns: while there are too many, streams are refused.
 	Admit   func() bool
 	Leave   func()
 	Streams int
@@ -94,14 +100,16 @@ type Conn struct {
 
 	mu      sync.Mutex
 	streams map[uint32]*Stream
-	last    uint32 // number of the stream that began last
-	stray   int    // bytes that may still come for streams that are no more
-	err     error  // why it ended
-	queue   []byte // frames that wait to be written
+	fresh   map[*Stream]struct{} // streams that the Warpgate doesn't know yet (edge)
+	serving int                  // calls of Serve
+	last    uint32               // number of the stream that began last
+	stray   int                  // bytes that may still come for streams that are no more
+	err     error                // why it ended
+	queue   []byte               // frames that wait to be written
 	spare   []byte
 	writing bool
-	full    bool // the socket takes nothing now
-	crowd   []*Stream
+	full    bool      // the socket takes nothing now
+	crowd   []*Stream // those that wait until the queue is taken
 }
 
 // New makes one end of a connection. It starts nothing, and fails if there is no gather.Conn.
@@ -111,7 +119,7 @@ func New(c Config) (*Conn, error) {
 		return nil, errors.New("no writes can be gathered below the connection")
 	}
 	out.Gather()
-	return &Conn{cfg: c, nc: c.Conn, out: out, streams: map[uint32]*Stream{}}, nil
+	return &Conn{cfg: c, nc: c.Conn, out: out, streams: map[uint32]*Stream{}, fresh: map[*Stream]struct{}{}}, nil
 }
 
 // Open makes a stream, at the edge. The Warpgate learns of it with the first exchange. rest
@@ -121,6 +129,11 @@ func New(c Config) (*Conn, error) {
 func (c *Conn) Open(rest func(ctx context.Context, number uint32) (net.Conn, error), ended func()) *Stream {
 	s := newStream(c)
 	s.ask, s.ended = rest, ended
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.over = c.err; c.err == nil {
+		c.fresh[s] = struct{}{}
+	}
 	return s
 }
 
@@ -154,11 +167,14 @@ func (c *Conn) Close(why error) {
 		return
 	}
 	c.err = why
-	streams := c.streams
-	c.streams, c.queue, c.spare, c.crowd = nil, nil, nil, nil
+	streams, fresh := c.streams, c.fresh
+	c.streams, c.fresh, c.queue, c.spare, c.crowd = nil, nil, nil, nil, nil
 	c.mu.Unlock()
 	c.out.Close()
 	for _, s := range streams {
+		s.lose(why)
+	}
+	for s := range fresh {
 		s.lose(why)
 	}
 }
@@ -170,6 +186,7 @@ func (c *Conn) Wait() { c.tasks.Wait() }
 // the peer has sent already may still come. The lock is held.
 func (c *Conn) drop(s *Stream) {
 	s.gone = true
+	delete(c.fresh, s)
 	if s.id == 0 || c.streams[s.id] != s {
 		return
 	}
@@ -186,7 +203,7 @@ func (c *Conn) drop(s *Stream) {
 const maxStrays = 64 << 20
 
 // write puts bytes of a stream behind what waits, and writes all of it unless somebody does
-// already. If too much waits, the stream is woken when that has gone, and ok is false.
+// already. If too much waits, the stream is woken when that is taken, and ok is false.
 func (c *Conn) write(s *Stream, kind byte, p []byte) (ok bool, err error) {
 	c.mu.Lock()
 	switch {
@@ -197,8 +214,11 @@ func (c *Conn) write(s *Stream, kind byte, p []byte) (ok bool, err error) {
 	case s.gone:
 		c.mu.Unlock()
 		return false, net.ErrClosed
-	case c.full && len(c.queue) > maxQueued:
-		c.crowd = append(c.crowd, s)
+	case len(c.queue) > maxQueued: // so there is a writer, who calms the crowd
+		if !s.waits {
+			s.waits = true
+			c.crowd = append(c.crowd, s)
+		}
 		c.mu.Unlock()
 		return false, nil
 	}
@@ -206,6 +226,7 @@ func (c *Conn) write(s *Stream, kind byte, p []byte) (ok bool, err error) {
 		c.last++
 		s.id = c.last
 		c.streams[s.id] = s
+		delete(c.fresh, s)
 	}
 	for {
 		n := min(len(p), maxPayload)
@@ -252,7 +273,11 @@ func (c *Conn) flush(favours int) {
 		}
 		b := c.queue
 		c.queue, c.spare = c.spare[:0], nil
+		crowd := c.calm()
 		c.mu.Unlock()
+		for _, s := range crowd {
+			s.wake()
+		}
 		_, err := c.nc.Write(b)
 		left := 0
 		if err == nil {
@@ -283,16 +308,29 @@ func (c *Conn) flush(favours int) {
 	c.mu.Unlock()
 }
 
-// drain waits until the socket has taken what waits, and lets those write who had to wait.
+// drain waits until the socket has taken what waits.
 func (c *Conn) drain() {
 	if err := c.out.Drain(c.cfg.Stall); err != nil {
 		c.Close(fmt.Errorf("writing: %w", err))
 	}
 	c.mu.Lock()
-	crowd := c.crowd
-	c.full, c.crowd = false, nil
+	c.full = false
 	c.mu.Unlock()
+}
+
+// calm gives the streams that waited for room in the queue, to be woken. The lock is held.
+func (c *Conn) calm() []*Stream {
+	crowd := c.crowd
+	c.crowd = nil
 	for _, s := range crowd {
-		s.wake()
+		s.waits = false
 	}
+	return crowd
+}
+
+// waits reports whether the stream will be woken when there is room in the queue.
+func (c *Conn) waits(s *Stream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.waits && c.err == nil
 }

@@ -64,6 +64,10 @@ func (c *Conn) take(kind byte, id uint32, payload []byte) error {
 		return fmt.Errorf("%w: a frame of kind %d with %d bytes", ErrProtocol, kind, len(payload))
 	}
 	c.mu.Lock()
+	if kind == kindBegin && len(c.queue) > maxUnread {
+		c.mu.Unlock()
+		return fmt.Errorf("%w: exchanges begin, and nothing is read", ErrProtocol)
+	}
 	s := c.streams[id]
 	if s == nil && kind == kindBegin {
 		var err error
@@ -114,24 +118,33 @@ func (c *Conn) accept(id uint32) (*Stream, error) {
 		return nil, fmt.Errorf("%w: more than %d streams", ErrProtocol, c.cfg.Streams)
 	}
 	c.last = id
-	if !c.cfg.Admit() {
+	if c.serving >= c.cfg.Streams || !c.cfg.Admit() {
 		c.signal(id, kindRefused)
 		return nil, nil
 	}
 	s := newStream(c)
 	s.id = id
 	c.streams[id] = s
+	c.serving++
 	c.tasks.Go(func() { c.serve(s) })
 	return s, nil
 }
 
 // serve serves a stream to its end.
 func (c *Conn) serve(s *Stream) {
-	defer c.cfg.Leave()
+	defer c.leave()
 	ctx, cancel := context.WithCancelCause(c.cfg.Context)
 	defer cancel(nil)
 	if s.onCancel(cancel) {
 		c.cfg.Serve(ctx, s)
 	}
 	s.Close()
+}
+
+// leave gives back what accept took.
+func (c *Conn) leave() {
+	c.cfg.Leave()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.serving--
 }

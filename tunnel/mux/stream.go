@@ -15,10 +15,11 @@ import (
 // net.Conn: one goroutine may read and another write.
 type Stream struct {
 	c *Conn
-	// id is zero until the peer is told, gone says that this end has ended the stream. Both
-	// are guarded by c.
-	id   uint32
-	gone bool
+	// id is zero until the peer is told, gone says that this end has ended the stream, and
+	// waits that it is woken when there is room in the queue. They are guarded by c.
+	id    uint32
+	gone  bool
+	waits bool
 	// ask and ended are what Open was given.
 	ask   func(ctx context.Context, number uint32) (net.Conn, error)
 	ended func()
@@ -158,11 +159,19 @@ func (s *Stream) Write(p []byte) (int, error) {
 			return 0, s.over
 		case s.passed(s.writeBy):
 			return 0, os.ErrDeadlineExceeded
+		case len(p) == 0: // there are no frames without a payload
+			return 0, nil
 		case s.rest != nil:
 			return s.writeRest(p)
 		case s.sent+len(p) <= Budget && !s.moved:
-			if wrote, err := s.writeShared(p); wrote || err != nil {
-				return len(p), err
+			wrote, err := s.writeShared(p)
+			switch {
+			case err != nil:
+				return 0, err
+			case wrote:
+				return len(p), nil
+			case !s.c.waits(s):
+				continue // it was woken in the meantime
 			}
 		case s.c.cfg.Serve == nil:
 			return 0, ErrTooMuch
