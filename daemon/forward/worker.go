@@ -43,6 +43,9 @@ type worker struct {
 
 	under  underway.Request
 	broken bool // a panic left the exchange in an unknown state
+	// shared is the connection, if it is a stream of a shared one: that wants to know when a
+	// response has come to its end. nil if it is a connection of its own.
+	shared interface{ Answered() }
 	// carried is called when the rest of a shared exchange's response has been carried here;
 	// nil if there is none.
 	carried func()
@@ -97,6 +100,7 @@ func (f *Forwarder) serve(ctx context.Context, conn net.Conn, tape Tape) {
 	f.cfg.Underway.Init(&w.under, func() { end(errEnding) })
 	w.server.Head, w.looking = w.appendHead, looking{Client: &w.c, w: w}
 	w.beginning, w.ending = w.beginEvent, w.endEvent
+	w.shared, _ = conn.(interface{ Answered() })
 	w.c.Typed = true
 	w.c.Reset(conn, tunnel.DataIdle, wordTimeout)
 	defer w.c.Reader.Release()
@@ -132,6 +136,9 @@ func (w *worker) panicked(p any) {
 // serveOne waits for one exchange and serves it; it reports whether the
 // connection goes on.
 func (w *worker) serveOne() bool {
+	if w.shared != nil {
+		w.shared.Answered()
+	}
 	wait := tunnel.DataIdle
 	if w.carried != nil {
 		wait = 0 // the edge waits for the end of a response: it ends the connection, or sends more

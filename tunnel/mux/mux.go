@@ -128,10 +128,10 @@ func New(c Config) (*Conn, error) {
 // closed before, that the Warpgate has ended the stream.
 func (c *Conn) Open(rest func(ctx context.Context, number uint32) (net.Conn, error), ended func()) *Stream {
 	s := newStream(c)
-	s.ask, s.ended = rest, ended
+	s.ask, s.onEnd = rest, ended
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.over = c.err; c.err == nil {
+	if s.ended = c.err; c.err == nil {
 		c.fresh[s] = struct{}{}
 	}
 	return s

@@ -20,9 +20,9 @@ type Stream struct {
 	id    uint32
 	gone  bool
 	waits bool
-	// ask and ended are what Open was given.
+	// ask and onEnd are what Open was given.
 	ask   func(ctx context.Context, number uint32) (net.Conn, error)
-	ended func()
+	onEnd func()
 
 	mu     sync.Mutex
 	change sync.Cond // broadcast when what a read or write waits for may be here
@@ -31,7 +31,7 @@ type Stream struct {
 	sent   int       // bytes of the exchange
 	begins bool      // the next write begins an exchange (edge)
 	busy   bool      // an exchange is under way (edge)
-	over   error     // what reads give once all is read; writes fail
+	ended  error     // what reads give once all is read; writes fail
 	closed bool      // by this end
 	cancel context.CancelCauseFunc
 	why    error // the cause for cancel
@@ -67,7 +67,7 @@ func (s *Stream) End() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy = false
-	clean := !s.closed && s.over == nil && s.in.len() == 0 && !s.begins && (!s.moved || s.rest != nil)
+	clean := !s.closed && s.ended == nil && s.in.len() == 0 && !s.begins && (!s.moved || s.rest != nil)
 	s.moved, s.rest = false, nil
 	return clean
 }
@@ -96,8 +96,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 				s.mu.Unlock()
 				return n, err
 			}
-		case s.over != nil:
-			err := s.over
+		case s.ended != nil:
+			err := s.ended
 			s.mu.Unlock()
 			return 0, err
 		case s.moved && s.c.cfg.Serve == nil:
@@ -134,8 +134,8 @@ func (s *Stream) move() {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		// The deadline has passed, or the stream or its connection has ended: the caller looks.
-	case err != nil && s.over == nil:
-		s.over = fmt.Errorf("moving the response to a connection of its own: %w", err)
+	case err != nil && s.ended == nil:
+		s.ended = fmt.Errorf("moving the response to a connection of its own: %w", err)
 	case err != nil:
 	case s.closed:
 		rest.Close()
@@ -155,8 +155,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 		switch {
 		case s.closed:
 			return 0, net.ErrClosed
-		case s.over != nil:
-			return 0, s.over
+		case s.ended != nil:
+			return 0, s.ended
 		case s.passed(s.writeBy):
 			return 0, os.ErrDeadlineExceeded
 		case len(p) == 0: // there are no frames without a payload
@@ -247,13 +247,21 @@ func (s *Stream) expire() {
 func (s *Stream) attach(rest net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.over != nil || !s.moved || s.rest != nil {
+	if s.closed || s.ended != nil || !s.moved || s.rest != nil {
 		return false
 	}
 	rest.SetWriteDeadline(s.writeBy)
 	s.rest = rest
 	s.change.Broadcast()
 	return true
+}
+
+// Answered says, at the Warpgate, that the response has been written to its end. The connection
+// that its rest went to is no more of the stream's business: the edge has it carry others.
+func (s *Stream) Answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rest, s.moved = nil, false
 }
 
 // detach takes attach back: the edge has the whole response.
@@ -313,18 +321,18 @@ func (s *Stream) receive(p []byte) error {
 
 // finish notes that the Warpgate has ended the stream. The lock is held.
 func (s *Stream) finish(why error) {
-	if s.over == nil {
-		s.over = why
+	if s.ended == nil {
+		s.ended = why
 	}
-	if s.ended != nil {
-		s.c.tasks.Go(s.ended)
+	if s.onEnd != nil {
+		s.c.tasks.Go(s.onEnd)
 	}
 }
 
 // stop ends the stream with its work, at the Warpgate. The lock is held.
 func (s *Stream) stop(why error) {
-	if s.over == nil {
-		s.over = why
+	if s.ended == nil {
+		s.ended = why
 	}
 	s.why = why
 	if s.cancel != nil {
@@ -369,8 +377,8 @@ func (s *Stream) lose(why error) {
 		s.cancel(why)
 	}
 	s.why = why
-	if s.over == nil {
-		s.over = why
+	if s.ended == nil {
+		s.ended = why
 	}
 	if s.asking != nil {
 		s.asking()

@@ -411,8 +411,14 @@ func TestMove_Fails(t *testing.T) {
 	}
 }
 
-// Only a response that waits for a connection gets one, and one only.
+// Only a response that waits for a connection gets one, and one only. It has that until the
+// edge sends something else there, or the response has been written to its end.
 func TestAttach(t *testing.T) {
+	t.Run("detached", func(t *testing.T) { testAttach(t, func(_ *Stream, detach func()) { detach() }) })
+	t.Run("answered", func(t *testing.T) { testAttach(t, func(s *Stream, _ func()) { s.Answered() }) })
+}
+
+func testAttach(t *testing.T, end func(s *Stream, detach func())) {
 	e, s, gate := asked(t, nil)
 	if e.gate.Attach(gate.id, nil) != nil || e.gate.Attach(99, nil) != nil {
 		t.Error("a connection is taken for a response that has not moved")
@@ -435,7 +441,7 @@ func TestAttach(t *testing.T) {
 	if err := receive(t, "a write", wrote); err != nil {
 		t.Error(err)
 	}
-	detach()
+	end(gate, detach)
 	s.Close()
 	if err := receive(t, "a write", later(write1(gate))); err != net.ErrClosed {
 		t.Error("a write to a stream that was cancelled:", err)
