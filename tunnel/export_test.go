@@ -27,6 +27,15 @@ func (s *Session) LosesSegments() {
 	s.sharing.looked = -1
 }
 
+// TriesPathAgain ends the time for which a path that lost segments is left.
+func (s *Session) TriesPathAgain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sharing.from = 0
+	s.sharing.looked = -1
+	s.sharing.window = s.hub.step.Load() - s.hub.steps(lossyPause)
+}
+
 // Streams is how many streams the shared connection has.
 func (s *Session) Streams() int {
 	s.mu.Lock()

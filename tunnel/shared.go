@@ -17,10 +17,13 @@ const (
 	// maxLends is how many connections are tried for the rest of one response: the Warpgate
 	// may just have closed the first.
 	maxLends = 2
-	// A path on which one segment of tolerable is lost is left by shared exchanges for
-	// lossyPause: on one connection all wait for a segment that was lost, on many connections
-	// one. A shorter pause would have exchanges find that out again and again.
+	// A path that has lost leastLost segments, one of tolerable, within lossWindow is left by
+	// shared exchanges for lossyPause: on one connection all wait for a segment that was lost,
+	// on many connections one. One or two say nothing: a busy machine has them sent again
+	// though none was lost. A shorter pause would have exchanges find that out again and again.
 	tolerable  = 256
+	leastLost  = 3
+	lossWindow = 5 * time.Second
 	lossyPause = 30 * time.Second
 )
 
@@ -37,7 +40,8 @@ type sharing struct {
 	since  int64    // step at which it was
 	from   int64    // step before which it isn't used
 	looked int64    // step of the last look at the path
-	path   segments // at that look
+	path   segments // when the window began in which losses count
+	window int64    // step at which that was
 }
 
 // segments are what a socket has sent and received, and how many of those were lost on the
@@ -84,19 +88,25 @@ func (s *Session) shares() bool {
 	return false
 }
 
-// loses looks once a step at how many segments the path loses. The lock is held.
+// loses looks once a step at how many segments the path loses, and has it left if they are too
+// many. What was lost while it was left doesn't count. The lock is held.
 func (s *Session) loses(step int64) bool {
 	sh := &s.sharing
 	if step == sh.looked {
 		return false
 	}
+	sh.looked = step
 	now, ok := segmentsOf(sh.nc)
-	before := sh.path
-	sh.looked, sh.path = step, now
-	if ok && (now.lost-before.lost)*tolerable < max(now.all-before.all, 1) {
+	if ok && step-sh.window > s.hub.steps(lossWindow) {
+		sh.path, sh.window = now, step
+		return false
+	}
+	lost, all := now.lost-sh.path.lost, now.all-sh.path.all
+	if ok && (lost < leastLost || lost*tolerable < all) {
 		return false
 	}
 	sh.from = step + s.hub.steps(lossyPause)
+	s.hub.log.Debug("path loses segments", "warpgate", s.id.ID, "lost", lost, "of", all)
 	return true
 }
 
@@ -145,7 +155,7 @@ func (s *Session) adoptShared(nc net.Conn) error {
 		serial = s.serial // one copy
 	}
 	step := s.hub.step.Load()
-	sh.conn, sh.nc, sh.serial, sh.path, sh.looked, sh.used, sh.asked = conn, nc, serial, path, step, step, false
+	sh.conn, sh.nc, sh.serial, sh.path, sh.window, sh.used, sh.asked = conn, nc, serial, path, step, step, false
 	s.hub.busy.Go(func() {
 		err := conn.Run()
 		abort(nc)

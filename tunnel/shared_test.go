@@ -459,6 +459,13 @@ func TestShared_LeavesALossyPath(t *testing.T) {
 		t.Error(err)
 	}
 	c.Release()
+	s.LosesSegments() // of what was under way
+	s.TriesPathAgain()
+	shared(t, s, 0).Discard()
+	s.LosesSegments()
+	if s.TryShared(0) != nil {
+		t.Error("an exchange began on a path that loses segments again")
+	}
 }
 
 // A Warpgate of the version before is not asked for what it doesn't know, and one that was not
