@@ -105,5 +105,5 @@ func smallRequestsH2(ctx context.Context, c *h2conn, length time.Duration) ([]fl
 	for i := range asks {
 		asks[i] = c.ask
 	}
-	return askSteadily(ctx, asks, length)
+	return askSteadily(ctx, asks, smallPause, length)
 }

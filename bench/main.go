@@ -168,6 +168,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"h2workload": runH2Workload,
 	"calls":      runCallsWorkload,
 	"flood":      runFlood,
+	"link":       runLink,
 }
 
 // measureAll starts everything, takes the measures, and prints them.

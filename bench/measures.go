@@ -60,6 +60,7 @@ var measures = []measure{
 	{"bulk", "512 MiB down and up, over one connection and over eight", takeBulk},
 	{"connections", "New TLS connections, each a full handshake and one request", takeConnections},
 	{"line", "200 small requests a second: alone, beside two readers that stalled and a bulk download, and beside a slow and a fast download", takeLine},
+	{"loss", "Small requests where edge and Warpgate are at either end of a link of 50 ms there and back, 200 Mbit/s and 50 ms of queue, without loss and with 1 % lost each way: at a steady pace from 16 connections (150 a second) and from 64 (600), and from 64 one after the other (wrk). Needs Linux and root", takeLoss},
 	{"bulk-h2", "512 MiB down and up over one connection of HTTP/2, as one stream and as eight", takeBulkH2},
 	{"grpc", "Unary calls of gRPC over 8 connections with 8 at a time each (grpc-go), through HTTP/2 to a server of h2c", takeGRPC},
 	{"line-h2", "200 small requests a second over one connection of HTTP/2: alone, beside two streams that stalled and a bulk download, and beside a slow and a fast download, all on that connection", takeLineH2},
@@ -381,7 +382,18 @@ func readSlowly(c *conn) {
 // smallRequests asks at a steady pace, however late answers are. It gives the milliseconds
 // from when each request was due.
 func smallRequests(ctx context.Context, t target, length time.Duration) ([]float64, error) {
-	asks := make([]func() error, smallClients)
+	return steadyRequests(ctx, t, pace{smallClients, smallPause}, length)
+}
+
+// pace is how many connections ask, and the time between two requests of all together.
+type pace struct {
+	connections int
+	pause       time.Duration
+}
+
+// steadyRequests is smallRequests at another pace.
+func steadyRequests(ctx context.Context, t target, p pace, length time.Duration) ([]float64, error) {
+	asks := make([]func() error, p.connections)
 	head := t.head("GET", pathSmall, "")
 	for i := range asks {
 		c, err := dial(ctx, t)
@@ -391,11 +403,11 @@ func smallRequests(ctx context.Context, t target, length time.Duration) ([]float
 		defer c.Close()
 		asks[i] = func() error { return c.get(head) }
 	}
-	return askSteadily(ctx, asks, length)
+	return askSteadily(ctx, asks, p.pause, length)
 }
 
 // askSteadily has clients ask in turn, each one question after the other.
-func askSteadily(ctx context.Context, asks []func() error, length time.Duration) ([]float64, error) {
+func askSteadily(ctx context.Context, asks []func() error, pause, length time.Duration) ([]float64, error) {
 	due := make(chan time.Time, 1024)
 	var mu sync.Mutex
 	var took []float64
@@ -413,7 +425,7 @@ func askSteadily(ctx context.Context, asks []func() error, length time.Duration)
 			}
 		})
 	}
-	tick := time.NewTicker(smallPause)
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for end := time.Now().Add(length); time.Now().Before(end) && ctx.Err() == nil; {
 		<-tick.C

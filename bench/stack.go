@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,7 @@ func build(ctx context.Context, dir, overlay string) (programs, error) {
 type installation struct {
 	dir           string
 	bin           programs
+	inside        []string // what starts a program where the Warpgates are, if that is elsewhere
 	control, edge *process // the same one for "mezusphere all"
 	api           string   // host:port
 	https         string   // host:port of the edge
@@ -231,8 +233,8 @@ func (in *installation) target(warpgate *process) target {
 
 // startWarpgate starts a Warpgate under the state directory of that name.
 func (in *installation) startWarpgate(name, workload string, events bool, more ...string) (*process, error) {
-	args := []string{in.bin.warpgate, "--api", "https://" + in.api, "--ca-file", in.ca, "--token-file", in.key, "--upstream", workload,
-		"--state", filepath.Join(in.dir, "state-"+name), "--log-level", "warn"}
+	args := append(slices.Clone(in.inside), in.bin.warpgate, "--api", "https://"+in.api, "--ca-file", in.ca, "--token-file", in.key, "--upstream", workload,
+		"--state", filepath.Join(in.dir, "state-"+name), "--log-level", "warn")
 	if events {
 		args = append(args, "--json")
 	}
