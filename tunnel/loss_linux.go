@@ -8,7 +8,8 @@ import (
 )
 
 // segmentsOf asks the socket below c what its path has carried and lost. What this end sent
-// again was lost on the way there; what came out of order, on the way back.
+// again was lost on the way there; what came out of order, on the way back. Everything that
+// comes behind a lost segment is out of order, so the way back is judged by what had to wait.
 func segmentsOf(c net.Conn) (n segments, ok bool) {
 	socket, is := rawConn(c).(syscall.Conn)
 	if !is {
