@@ -54,7 +54,12 @@ type segments struct{ all, lost uint64 }
 func (s *Session) TryShared(client Address) *Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.why != nil || s.retired || s.leaving || s.inUse < s.hub.limits.ShareFrom || !s.shares() {
+	switch {
+	case s.why != nil || s.retired || s.leaving || s.inUse < s.hub.limits.ShareFrom:
+		return nil
+	case s.queued > 0 && s.inUse+s.queued >= s.capacity: // the places are for those that wait
+		return nil
+	case !s.shares():
 		return nil
 	}
 	h := s.holder(client)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -444,6 +445,44 @@ func TestShared_Reclaimed(t *testing.T) {
 	first.Release()
 	third.Release()
 	c.Release()
+}
+
+// Whoever waits for a place comes before those that could share a connection at once.
+func TestShared_WaitersComeFirst(t *testing.T) {
+	var dials atomic.Int64
+	more := make(chan struct{})
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials.Add(1) > 4 { // control, shared, and two of their own
+			select {
+			case <-more:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	e := startEdge(t, newAuthority(t), "", tunnel.HubConfig{Limits: tunnel.Limits{ShareFrom: 1, MaxConns: 6, Share: 100, LowWater: 1, HighWater: 1}})
+	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{Serve: serveLines, Dial: dial})
+	s := e.session()
+	held := []*tunnel.Conn{checkout(t, s)}
+	skipUnlessShared(t, s)
+	eventually(t, "all that are dialled", func() bool { return dials.Load() >= 4 && s.Idle() == 1 })
+	held = append(held, checkout(t, s))
+	for range 4 {
+		held = append(held, shared(t, s, 0))
+	}
+	waiter := make(chan *tunnel.Conn, 1)
+	go func() { waiter <- checkoutFor(t, s, 1) }()
+	eventually(t, "one that waits", func() bool { return e.Waiting() == 1 })
+	held[5].Release()
+	if s.TryShared(2) != nil {
+		t.Error("it took the place of the one that waits")
+	}
+	close(more)
+	receive(t, "a place", waiter).Release()
+	for _, c := range held[:5] {
+		c.Release()
+	}
 }
 
 // A path that loses segments is left by shared exchanges.
