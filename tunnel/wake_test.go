@@ -261,6 +261,8 @@ func TestStatus(t *testing.T) {
 	}})
 	l.await(t, tunnel.LinkConnected)
 	c := checkout(t, e.session())
+	// The edge may have the connection a moment before this end counts it.
+	eventually(t, "a connection that is counted", func() bool { return l.Status().Conns > 0 })
 	st := l.Status()
 	if st.State != tunnel.LinkConnected || st.Err != nil || st.Conns == 0 || st.Since.IsZero() {
 		t.Errorf("connected: %+v", st)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"strings"
 	"syscall"
@@ -224,6 +225,11 @@ func TestTunnelAtATerminal(t *testing.T) {
 	})
 
 	t.Run("closed terminal", func(t *testing.T) {
+		// Started by nohup, this process ignores SIGHUP, and so would the command. What it is
+		// told of is not ignored by those that it starts.
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
 		a := p.in(t).at(t.TempDir(), "tunnel", port, "--name", "gone")
 		url := a.said(a.out, `https://shop-dev-ada-gone-dev\.localhost:\d+`)
 		a.said(a.out, `Ctrl-C closes it`)
