@@ -247,6 +247,7 @@ func TestDashboardInATerminal(t *testing.T) {
 		a.press("Enter")
 		a.shows(`▐4 Warpgates▌`)
 		a.press("1")
+		a.shows(`▐1 Tunnels▌`) // before the window becomes too small for keys
 	})
 	t.Run("resize storm", func(t *testing.T) {
 		a := &pane{t, a.folder}
