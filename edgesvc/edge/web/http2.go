@@ -89,6 +89,9 @@ func (c *http2) serve() error {
 	case c.fault != nil:
 		c.Offend(c.fault)
 		return nil
+	case reply != nil && reply.status == http.StatusBadGateway && pastTimeout(&x.Request, x.started):
+		c.Reset(h2.Cancel)
+		return nil
 	case reply != nil:
 		return c.answer(reply)
 	}
