@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/mezusphere/mezu/preface"
@@ -201,8 +202,7 @@ func (s *Session) sweepShared(step int64) {
 		sh.idle[n].stream.Close()
 		n++
 	}
-	sh.idle = append(sh.idle[:0], sh.idle[n:]...)
-	clear(sh.idle[len(sh.idle):cap(sh.idle)])
+	sh.idle = slices.Delete(sh.idle, 0, n)
 	sh.open -= n
 	if sh.asked && step-sh.since > s.hub.steps(2*dialTimeout) {
 		sh.asked, sh.from = false, step+wheelSlots
@@ -262,17 +262,14 @@ func (s *Session) closeShared(c *Conn) {
 	}
 }
 
-// forgetShared drops an idle stream that the Warpgate ended. It has no room for another, or
-// has waited for long: for some time exchanges have connections of their own.
+// forgetShared drops an idle stream that the Warpgate ended. One in use is its holder's to
+// find ended.
 func (s *Session) forgetShared(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, idle := range s.sharing.idle {
-		if idle == c {
-			s.sharing.idle = append(s.sharing.idle[:i], s.sharing.idle[i+1:]...)
-			s.closeShared(c)
-			return
-		}
+	if i := slices.Index(s.sharing.idle, c); i >= 0 {
+		s.sharing.idle = slices.Delete(s.sharing.idle, i, i+1)
+		s.closeShared(c)
 	}
 }
 

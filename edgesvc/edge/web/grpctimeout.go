@@ -1,6 +1,7 @@
 package web
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -26,7 +27,8 @@ func pastTimeout(req *relay.Request, started time.Time) bool {
 	return false
 }
 
-// grpcTimeout reads the value of a grpc-timeout: digits and a unit.
+// grpcTimeout reads the value of a grpc-timeout: digits and a unit. It is false for one that is
+// malformed, and for one that takes longer than a time.Duration holds.
 func grpcTimeout(value string) (time.Duration, bool) {
 	n := len(value) - 1
 	if n < 1 || n > maxTimeoutDigits {
@@ -38,5 +40,8 @@ func grpcTimeout(value string) (time.Duration, bool) {
 	}
 	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
 	unit, ok := units[value[n]]
-	return time.Duration(count) * unit, ok
+	if !ok || count > math.MaxInt64/uint64(unit) {
+		return 0, false
+	}
+	return time.Duration(count) * unit, true
 }

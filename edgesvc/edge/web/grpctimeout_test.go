@@ -8,12 +8,13 @@ import (
 )
 
 func TestGRPCTimeout(t *testing.T) {
-	for value, want := range map[string]time.Duration{"1S": time.Second, "250m": 250 * time.Millisecond, "99999999n": 99999999, "3H": 3 * time.Hour, "2M": 2 * time.Minute, "7u": 7 * time.Microsecond} {
+	for value, want := range map[string]time.Duration{"1S": time.Second, "250m": 250 * time.Millisecond, "99999999n": 99999999, "3H": 3 * time.Hour, "2562047H": 2562047 * time.Hour, "2M": 2 * time.Minute, "7u": 7 * time.Microsecond} {
 		if d, ok := grpcTimeout(value); d != want || !ok {
 			t.Errorf("%q: %v, %v", value, d, ok)
 		}
 	}
-	for _, value := range []string{"", "S", "1", "1s", "-1S", "+1S", "123456789S", "1 S", "1SS"} {
+	// More than a time.Duration holds is no time that passes.
+	for _, value := range []string{"99999999H", "2562048H", "", "S", "1", "1s", "-1S", "+1S", "123456789S", "1 S", "1SS"} {
 		if d, ok := grpcTimeout(value); ok {
 			t.Errorf("%q: %v", value, d)
 		}
