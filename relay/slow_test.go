@@ -7,22 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/mezusphere/mezu/testkit"
 )
-
-// counting counts what is read of a connection.
-type counting struct {
-	net.Conn
-	n atomic.Int64
-}
-
-func (c *counting) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.n.Add(int64(n))
-	return n, err
-}
 
 // TestStoppedReader: of a response whose client has stopped reading no more than 64 KiB waits here:
 // the buffer of the data connection, a piece on its way to the client, and what TLS has read ahead.
@@ -34,7 +23,7 @@ func TestStoppedReader(t *testing.T) {
 	cfg := &tls.Config{Certificates: pki.TLS.Certificates, MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, DynamicRecordSizingDisabled: true}
 	client, down := net.Pipe() // between whose ends nothing waits
 	near, far := pair(t)
-	read, upstream := &counting{Conn: near}, tls.Client(far, cfg)
+	read, upstream := &testkit.Counted{Conn: near}, tls.Client(far, cfg)
 	r := newRig(t)
 	go r.serve(down, tls.Server(read, cfg))
 	ended := make(chan struct{})
@@ -57,12 +46,12 @@ func TestStoppedReader(t *testing.T) {
 	}
 	// Until nothing moves any more.
 	tick := time.NewTicker(quiet)
-	for before := int64(-1); read.n.Load() != before; <-tick.C {
-		before = read.n.Load()
+	for before := int64(-1); read.Bytes.Load() != before; <-tick.C {
+		before = read.Bytes.Load()
 	}
 	tick.Stop()
 	// A record of TLS has 16 KiB and 22 bytes; the handshake is small.
-	if n := read.n.Load()*(16<<10)/(16<<10+22) - taken; n > most || n <= 0 {
+	if n := read.Bytes.Load()*(16<<10)/(16<<10+22) - taken; n > most || n <= 0 {
 		t.Errorf("%d bytes wait", n)
 	}
 	client.Close()

@@ -6,26 +6,14 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
 
+	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/testkit/frames"
 )
-
-// counting counts what is read of a connection.
-type counting struct {
-	net.Conn
-	n atomic.Int64
-}
-
-func (c *counting) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.n.Add(int64(n))
-	return n, err
-}
 
 // endlessWorkload is a workload of HTTP/2 whose responses have no end. It sends as long as the
 // windows let it; sent gets how much that was when nothing has moved any more.
@@ -74,10 +62,10 @@ func endlessWorkload(t *testing.T) (upstream string, sent <-chan int64) {
 const slowReaders = 60
 
 // pipe makes a data connection on which nothing waits between both ends.
-func (w *world) pipe() (*edge, *counting) {
+func (w *world) pipe() (*edge, *testkit.Counted) {
 	w.t.Helper()
 	a, b := net.Pipe()
-	read := &counting{Conn: a}
+	read := &testkit.Counted{Conn: a}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &edge{t: w.t, conn: read, cancel: cancel, done: make(chan struct{})}
 	go e.serve(ctx, w.f, b)
@@ -105,7 +93,7 @@ func (w *world) begins(n int64) (taken int64) {
 	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(read, n), make([]byte, 512)); err != nil {
 		w.t.Fatal(err)
 	}
-	return read.n.Load() - int64(len(head))
+	return read.Bytes.Load() - int64(len(head))
 }
 
 // TestSlowReader_Row18: of a response from HTTP/2 that nobody reads no more waits here than a
