@@ -195,6 +195,7 @@ func rules() []rule {
 		{from: "edgesvc/edge/hosted", not: ours("edgesvc/edge", "admission", "tunnel", "trust"), reason: "a page depends on what one request says, and on the control plane alone"},
 		{from: "edgesvc/edge/session", not: ours("edgesvc/edge", "admission", "tunnel", "policy"), reason: "who sends a request does not depend on what the request asks for"},
 		{from: "edgesvc/edge/filter", not: ours("edgesvc/edge/web", "edgesvc/edge/front", "edgesvc/edge/member", "edgesvc/edge/replica", "admission", "tunnel", "trust"), reason: "a filter sees one request and its response, and no connection"},
+		{from: "edgesvc/edge/webhook", not: append(ours("edgesvc/edge", "admission", "api", "policy", "tunnel", "trust"), "net/http"), reason: "who has signed a request depends on the request and a secret alone"},
 		{from: "edgesvc/control", not: ours("edgesvc/edge"), reason: "the control plane knows edges by what they report"},
 		{from: "edgesvc/archive", not: ours("api", "edgesvc/control", "edgesvc/ca", "edgesvc/store", "policy"), reason: "what is archived is verified years later, with nothing else at hand"},
 		{from: "edgesvc/store", not: ours("api", "edgesvc/control", "edgesvc/ca", "policy"), reason: "the store knows no entity"},
