@@ -45,11 +45,19 @@ func (g *Warpgate) watchWorkloads(ctx context.Context) {
 // does; then it returns. It only informs: requests are tried whatever it finds. missed says that
 // a request has found nothing there. The caller has begun it.
 func (g *Warpgate) watchWorkload(ctx context.Context, u mezu.Upstream, missed bool) {
-	defer g.unreached.end(u)
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			g.unreached.end(u)
+		}
+	}
+	defer end()
 	for said := missed; ; {
 		conn, err := forward.Dial(ctx, &net.Dialer{}, u, probeTimeout)
 		if err == nil {
 			conn.Close()
+			end() // first: whoever hears the news may stop the workload, and the next request that finds nothing begins anew
 			if said {
 				g.log.Info("the workload is up", "upstream", u.String())
 				g.emit(mezu.Event{Event: mezu.EventWorkload, Status: WorkloadUp, Upstream: u.String(), Message: u.String() + " answers now"})
