@@ -40,10 +40,17 @@ type Bundle struct {
 	// that, routes that ask for a login are closed.
 	MFARequired bool `json:"mfa_required,omitempty"`
 	// WAF is the default of routes that name no mode.
-	WAF    WAFMode                `json:"waf,omitempty"`
-	Routes []Route                `json:"routes,omitempty"`
-	Roles  map[string]ProjectRole `json:"roles,omitempty"`
-	Issued time.Time              `json:"issued"`
+	WAF WAFMode `json:"waf,omitempty"`
+	// WAFSettings are those of routes that have none.
+	WAFSettings *WAFSettings `json:"waf_settings,omitempty"`
+	// AllowIPs and DenyIPs are the environment's own address rules, which come before a route's.
+	AllowIPs []string `json:"allow_ips,omitempty"`
+	DenyIPs  []string `json:"deny_ips,omitempty"`
+	// Maintenance closes the environment to visitors, at edges.
+	Maintenance *Maintenance           `json:"maintenance,omitempty"`
+	Routes      []Route                `json:"routes,omitempty"`
+	Roles       map[string]ProjectRole `json:"roles,omitempty"`
+	Issued      time.Time              `json:"issued"`
 
 	unknown   string         // a field of the bundle itself that this build doesn't know
 	unknownOf map[int]string // the same for each route, by its index
@@ -92,8 +99,10 @@ func (b *Bundle) ValidateHead() error {
 	if len(b.Draining) > MaxDraining {
 		return Invalid("draining", "at most %d Warpgates", MaxDraining)
 	}
-	if err := b.WAF.validate("waf"); err != nil {
-		return err
+	for _, err := range []error{b.WAF.validate("waf"), b.WAFSettings.validate("waf_settings"), validateIPRanges("allow_ips", b.AllowIPs), validateIPRanges("deny_ips", b.DenyIPs), b.Maintenance.validate("maintenance")} {
+		if err != nil {
+			return err
+		}
 	}
 	return ValidateRoles("roles", b.Roles)
 }

@@ -34,6 +34,16 @@ type Environment struct {
 	// WAF is the default mode of the environment's routes; if empty, WAFOff. It is not enforced
 	// yet.
 	WAF WAFMode `json:"waf,omitempty"`
+	// WAFSettings are those of routes that have none. They are not enforced yet.
+	WAFSettings *WAFSettings `json:"waf_settings,omitempty"`
+	// AllowIPs are the ranges of client addresses that may use the environment at all, its own
+	// pages included, at most MaxRouteIPs; if empty, all may.
+	AllowIPs []string `json:"allow_ips,omitempty"`
+	// DenyIPs are ranges of client addresses that may not, at most MaxRouteIPs. It wins over
+	// AllowIPs.
+	DenyIPs []string `json:"deny_ips,omitempty"`
+	// Maintenance closes the environment to visitors; if nil, it is open.
+	Maintenance *Maintenance `json:"maintenance,omitempty"`
 	// CreatedBy is the id of the person or service account that made it. It tells whose a
 	// personal environment is, and gives no right. Environments from before it was kept have
 	// none.
@@ -57,7 +67,14 @@ func (e *Environment) Validate() error {
 			return err
 		}
 	}
-	return e.WAF.validate("waf")
+	for _, err := range []error{
+		e.WAF.validate("waf"), e.WAFSettings.validate("waf_settings"), validateIPRanges("allow_ips", e.AllowIPs), validateIPRanges("deny_ips", e.DenyIPs), e.Maintenance.validate("maintenance"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ReservedLabels are labels under the edge domain that no environment gets, because users

@@ -47,6 +47,7 @@ const (
 	CodeEnvironmentDisabled Code = "environment_disabled"
 	CodeRouteUnavailable    Code = "route_unavailable"
 	CodeOverloaded          Code = "overloaded"
+	CodeMaintenance         Code = "maintenance"
 	CodeWorkloadTimeout     Code = "workload_timeout"
 )
 
@@ -82,6 +83,7 @@ var statuses = map[Code]int{
 	CodeEnvironmentDisabled: 503,
 	CodeRouteUnavailable:    503,
 	CodeOverloaded:          503,
+	CodeMaintenance:         503,
 	CodeWorkloadTimeout:     504,
 }
 

@@ -58,8 +58,22 @@ func (Manifest) MaxItems(field string) int {
 	return 0
 }
 
-// MaxItems bounds the routes.
-func (ManifestEnvironment) MaxItems(string) int { return MaxRoutes }
+// MaxItems bounds the routes and the address rules.
+func (ManifestEnvironment) MaxItems(field string) int {
+	if field == "routes" {
+		return MaxRoutes
+	}
+	return MaxRouteIPs
+}
+
+// MaxItems bounds the address rules.
+func (Environment) MaxItems(string) int { return MaxRouteIPs }
+
+// MaxItems bounds the addresses that it spares.
+func (Maintenance) MaxItems(string) int { return MaxRouteIPs }
+
+// MaxItems bounds the exclusions.
+func (WAFSettings) MaxItems(string) int { return MaxWAFExclusions }
 
 // MaxItems bounds the roles.
 func (Project) MaxItems(string) int { return MaxRoles }

@@ -38,6 +38,15 @@ type ManifestEnvironment struct {
 	// WAF is the default mode of the environment's routes; if empty, WAFOff. It is not enforced
 	// yet.
 	WAF WAFMode `json:"waf,omitempty"`
+	// WAFSettings are those of routes that have none. They are not enforced yet.
+	WAFSettings *WAFSettings `json:"waf_settings,omitempty"`
+	// AllowIPs are the ranges of client addresses that may use the environment, at most
+	// MaxRouteIPs; if empty, all may.
+	AllowIPs []string `json:"allow_ips,omitempty"`
+	// DenyIPs are ranges of client addresses that may not, at most MaxRouteIPs.
+	DenyIPs []string `json:"deny_ips,omitempty"`
+	// Maintenance closes the environment to visitors; if nil, it is open.
+	Maintenance *Maintenance `json:"maintenance,omitempty"`
 	// Routes are all that the environment is to have, at most MaxRoutes.
 	Routes []Route `json:"routes,omitempty"`
 }
@@ -163,7 +172,13 @@ func entry(field, name string, err error) error {
 
 // Environment is the entity that the entry with this name describes.
 func (e ManifestEnvironment) Environment(name string) Environment {
-	return Environment{Name: name, Enabled: e.Enabled, Directory: e.Directory, WAF: e.WAF}
+	return Environment{Name: name, Enabled: e.Enabled, Directory: e.Directory, WAF: e.WAF, WAFSettings: e.WAFSettings, AllowIPs: e.AllowIPs, DenyIPs: e.DenyIPs, Maintenance: e.Maintenance}
+}
+
+// Manifest is what a manifest says of an environment that is like this one, without its routes.
+func (e *Environment) Manifest() ManifestEnvironment {
+	on := e.IsEnabled()
+	return ManifestEnvironment{Enabled: &on, Directory: e.Directory, WAF: e.WAF, WAFSettings: e.WAFSettings, AllowIPs: e.AllowIPs, DenyIPs: e.DenyIPs, Maintenance: e.Maintenance}
 }
 
 // Directory is the entity that the entry with this name describes.

@@ -150,6 +150,10 @@ func (d *differ) environment(path string, now, wanted *ManifestEnvironment) {
 	}
 	d.setting(path+".directory", have.Directory, wanted.Directory)
 	d.setting(path+".waf", have.WAF.orDefault(), wanted.WAF.orDefault())
+	d.setting(path+".waf_settings", have.WAFSettings, wanted.WAFSettings)
+	d.setting(path+".allow_ips", sorted(have.AllowIPs), sorted(wanted.AllowIPs))
+	d.setting(path+".deny_ips", sorted(have.DenyIPs), sorted(wanted.DenyIPs))
+	d.setting(path+".maintenance", have.Maintenance, wanted.Maintenance)
 	d.routes(path+".routes", have.Routes, wanted.Routes)
 }
 

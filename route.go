@@ -87,13 +87,16 @@ type Route struct {
 	// AnyPermissions lists permissions of which a user needs at least one.
 	AnyPermissions []string `json:"any_permissions,omitempty"`
 
-	// CORS is the cross-origin policy. It is not enforced yet.
+	// CORS is the cross-origin policy; if nil, the workload's own counts.
 	CORS *CORS `json:"cors,omitempty"`
 	// RateLimit bounds the requests of one client. It is not enforced yet.
 	RateLimit *RateLimit `json:"rate_limit,omitempty"`
 	// WAF is what the firewall does with an attack; if empty, as the environment says. It is not
 	// enforced yet.
 	WAF WAFMode `json:"waf,omitempty"`
+	// WAFSettings say how strict the firewall is; if nil, as the environment says. They are not
+	// enforced yet.
+	WAFSettings *WAFSettings `json:"waf_settings,omitempty"`
 	// AllowIPs are the ranges of client addresses that may use the route, such as 10.0.0.0/8, at
 	// most MaxRouteIPs; if empty, all may.
 	AllowIPs []string `json:"allow_ips,omitempty"`
@@ -112,6 +115,8 @@ type Route struct {
 	StripPrefix string `json:"strip_prefix,omitempty"`
 	// Redirect answers in place of the workload. It is not enforced yet.
 	Redirect *Redirect `json:"redirect,omitempty"`
+	// Respond answers in place of the workload with what it says. It is not enforced yet.
+	Respond *Respond `json:"respond,omitempty"`
 	// Retries is how many further Warpgates a replayable request is tried on, 0 to MaxRetries; if
 	// nil, DefaultRetries.
 	Retries *int `json:"retries,omitempty"`
@@ -152,6 +157,8 @@ type CORS struct {
 type RateLimit struct {
 	// Requests are how many are let through, 1 to MaxRateRequests.
 	Requests int `json:"requests"`
+	// Burst is how many of them may come at once; if zero, Requests.
+	Burst int `json:"burst,omitempty"`
 	// Per is the span in which they are, 1s to MaxRatePer.
 	Per Duration `json:"per"`
 	// By is whose requests are counted together.
@@ -431,7 +438,7 @@ func (r *Route) validateAuth() error {
 		return Invalid("auth_methods", "at most %d", MaxRouteAuth)
 	}
 	for _, m := range r.AuthMethods {
-		name, webhook := strings.CutPrefix(m, "webhook:")
+		name, webhook := strings.CutPrefix(m, webhookMethod)
 		switch {
 		case m == "session", m == "bearer", m == "service_account", m == "basic":
 		case webhook && ValidateName("", name) == nil:

@@ -21,7 +21,7 @@ func TestRoute_Validate(t *testing.T) {
 		"slash":  {Prefix: "/a%2Fb", EncodedSlashes: true},
 		"full": {
 			Name: "full", Prefix: "/api/", Methods: []string{"GET", "M-SEARCH"}, Headers: map[string]string{"X-Beta": "1", "Accept": ""}, Upstream: "h2c://app:1",
-			Auth: mezu.AuthRequired, AuthMethods: []string{"session", "bearer", "service_account", "basic", "webhook:stripe"}, Roles: []string{"staff"}, Permissions: []string{"a.b"},
+			Auth: mezu.AuthRequired, AuthMethods: []string{"session", "bearer", "service_account", "basic"}, Roles: []string{"staff"}, Permissions: []string{"a.b"},
 			AnyPermissions: []string{"c_d-e"}, CORS: &mezu.CORS{AllowOrigins: []string{"*"}}, RateLimit: &mezu.RateLimit{Requests: 1, Per: mezu.Duration(time.Second), By: "user"},
 			WAF: mezu.WAFBlock, AllowIPs: []string{"192.0.2.0/24", "::1"}, DenyIPs: []string{"192.0.2.1"}, HostHeader: "app.internal:8080", WebSocket: &no, StripPrefix: "/api",
 			Redirect: &mezu.Redirect{To: "/x", Status: 308}, Retries: &five, MaxBody: 1, Timeout: 1, IdleTimeout: 1,
@@ -115,9 +115,11 @@ func TestValidateRoutes(t *testing.T) {
 func TestRow8_SpansAreBounded(t *testing.T) {
 	many := make([]string, mezu.MaxRouteEdits+1)
 	set := map[string]string{}
+	var origins []string
 	for i := range many {
 		many[i] = fmt.Sprintf("X-%d", i)
 		set[many[i]] = "1"
+		origins = append(origins, fmt.Sprintf("https://a%d.example", i))
 	}
 	day := mezu.Duration(24 * time.Hour)
 	cors := func(c mezu.CORS) mezu.Route {
@@ -136,12 +138,12 @@ func TestRow8_SpansAreBounded(t *testing.T) {
 		{"idle_timeout", "is at most 24h, not 25h", mezu.Route{IdleTimeout: mezu.Duration(25 * time.Hour)}, mezu.Route{IdleTimeout: day}},
 		{"max_body", "is at most 1024 GiB, not 2048 GiB", mezu.Route{MaxBody: 2 * mezu.MaxBodyLimit}, mezu.Route{MaxBody: mezu.MaxBodyLimit}},
 		{"cors.max_age", "is at most 24h, not 24h30m", cors(mezu.CORS{MaxAge: day + mezu.Duration(30*time.Minute)}), cors(mezu.CORS{MaxAge: day})},
-		{"cors.allow_origins", "is at most 64, not 65", cors(mezu.CORS{AllowOrigins: many}), cors(mezu.CORS{AllowOrigins: many[1:]})},
+		{"cors.allow_origins", "is at most 64, not 65", cors(mezu.CORS{AllowOrigins: origins}), cors(mezu.CORS{AllowOrigins: origins[1:]})},
 		{"cors.allow_methods", "is at most 64", cors(mezu.CORS{AllowMethods: many}), cors(mezu.CORS{AllowMethods: many[1:]})},
 		{"cors.allow_headers[0]", "is at most 1024 bytes", cors(mezu.CORS{AllowHeaders: []string{long}}), cors(mezu.CORS{AllowHeaders: []string{long[1:]}})},
 		{"cors.expose_headers", "is at most 64", cors(mezu.CORS{ExposeHeaders: many}), cors(mezu.CORS{ExposeHeaders: many[1:]})},
 		{"rate_limit.per", "is at most 24h", mezu.Route{RateLimit: &mezu.RateLimit{Requests: 1, Per: day + 1, By: "ip"}}, mezu.Route{RateLimit: &mezu.RateLimit{Requests: 1, Per: day, By: "ip"}}},
-		{"rate_limit.requests", "is at most 1000000000", mezu.Route{RateLimit: &mezu.RateLimit{Requests: mezu.MaxRateRequests + 1, Per: day, By: "ip"}}, mezu.Route{RateLimit: &mezu.RateLimit{Requests: mezu.MaxRateRequests, Per: day, By: "ip"}}},
+		{"rate_limit.requests", "is at most 1000000", mezu.Route{RateLimit: &mezu.RateLimit{Requests: mezu.MaxRateRequests + 1, Per: day, By: "ip"}}, mezu.Route{RateLimit: &mezu.RateLimit{Requests: mezu.MaxRateRequests, Per: day, By: "ip"}}},
 		{"strip_prefix", "is at most 1024 bytes", mezu.Route{StripPrefix: "/" + long}, mezu.Route{StripPrefix: "/x"}},
 		{"redirect.to", "is at most 1024 bytes", mezu.Route{Redirect: &mezu.Redirect{To: "/" + long}}, mezu.Route{Redirect: &mezu.Redirect{To: "/x"}}},
 		{"request_headers.set", "is at most 64", mezu.Route{RequestHeaders: &mezu.HeaderEdits{Set: set}}, mezu.Route{RequestHeaders: &mezu.HeaderEdits{Set: map[string]string{"X": "1"}}}},
@@ -185,7 +187,7 @@ func TestR8_Warnings(t *testing.T) {
 		{"bare prefix", []mezu.Route{{Prefix: "/api"}}, "prefix /api also matches /apix; write /api/ to match below it only"},
 		{"whole prefix", []mezu.Route{{Prefix: "/api/"}, {Prefix: "/"}}, ""},
 		{"unenforced", []mezu.Route{{Name: "r", Exact: "/", WAF: mezu.WAFDetect}}, "r: waf is not enforced by this version; the route answers 503 route_unavailable"},
-		{"narrow auth methods", []mezu.Route{{Exact: "/", AuthMethods: []string{"basic", "webhook:x"}}}, "exact /: auth_methods is not enforced by this version; the route answers 503 route_unavailable"},
+		{"narrow auth methods", []mezu.Route{{Exact: "/", AuthMethods: []string{"basic"}}}, "exact /: auth_methods is not enforced by this version; the route answers 503 route_unavailable"},
 		{"shadow", []mezu.Route{protected, {Regexp: "/.*"}}, "public regexp /.* can shadow protected prefix /admin/"},
 		{"shadow below", []mezu.Route{protected, {Regexp: "/admin/users/[0-9]+"}}, "public regexp /admin/users/[0-9]+ can shadow protected prefix /admin/"},
 		{"shadow by case", []mezu.Route{protected, {Regexp: "(?i)/ADMIN/x"}}, "public regexp (?i)/ADMIN/x can shadow protected prefix /admin/"},

@@ -23,8 +23,8 @@ const (
 	MaxCORSAge = Duration(24 * 3600e9)
 	// MaxRatePer bounds how long a client's requests are remembered.
 	MaxRatePer = Duration(24 * 3600e9)
-	// MaxRateRequests keeps the span between two requests at a nanosecond or more.
-	MaxRateRequests = 1_000_000_000
+	// MaxRateRequests is more than one edge carries for one client.
+	MaxRateRequests = 1_000_000
 	// MaxRouteEdits bounds the fields that a route sets and removes, and the entries of each
 	// list of its CORS, because every request looks at each of them.
 	MaxRouteEdits = 64
@@ -108,10 +108,7 @@ func (r *Route) validateLimits() error {
 	for _, k := range r.neverSent() {
 		return Invalid("headers", "%q can never match, because no client may send it", k)
 	}
-	if err := r.RequestHeaders.validateNames("request_headers"); err != nil {
-		return err
-	}
-	return r.ResponseHeaders.validateNames("response_headers")
+	return r.Breaks()
 }
 
 // validateNames checks that no reserved field is edited, because only the Warpgate writes
@@ -148,6 +145,9 @@ func (r *Route) neverSent() []string {
 	return out
 }
 
+// closedRemark ends a warning about a route that a field closes.
+const closedRemark = "; the route answers 503 route_unavailable"
+
 // limitWarnings are warnings about a stored route that could not be written any more.
 func (r *Route) limitWarnings() []string {
 	var out []string
@@ -155,8 +155,13 @@ func (r *Route) limitWarnings() []string {
 		remark := r.Label() + ": " + e.field + " is at most " + e.most + ", not " + e.has
 		if e.served {
 			remark += "; " + e.most + " is used in its place"
+		} else {
+			remark += closedRemark
 		}
 		out = append(out, remark)
+	}
+	if err := r.misfit(); err != nil {
+		out = append(out, r.Label()+": "+err.Error()+closedRemark)
 	}
 	for _, k := range r.neverSent() {
 		out = append(out, r.Label()+": no request matches, because no client may send the header "+k)

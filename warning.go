@@ -146,9 +146,9 @@ func (r *Route) Unenforced() []string {
 	add(!r.defaultAuthMethods(), "auth_methods")
 	add(r.WAF == WAFDetect || r.WAF == WAFBlock, "waf")
 	add(r.RateLimit != nil, "rate_limit")
-	add(r.CORS != nil, "cors")
 	add(r.StripPrefix != "", "strip_prefix")
 	add(r.Redirect != nil, "redirect")
+	add(r.Respond != nil, "respond")
 	add(r.RequestHeaders != nil, "request_headers")
 	add(r.ResponseHeaders != nil, "response_headers")
 	return out

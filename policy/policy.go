@@ -33,6 +33,11 @@ type Request struct {
 	// called once at most, by the table that judges, and only when the chosen route asks who
 	// the client is: a public route costs its visitors no look at their sessions.
 	Session func(*Table) *mezu.Grant
+	// Edge says that an edge judges: what an edge alone enforces counts.
+	Edge bool
+	// Preflight is what the request asks for if it may be a preflight of CORS, else nil. An edge
+	// alone sets it.
+	Preflight *Preflight
 }
 
 // grant is who the client is to a table, nil if it is anonymous there.
@@ -64,10 +69,10 @@ type Decision struct {
 	// Allow lists the methods for a CodeMethodNotAllowed, sorted. It belongs
 	// to the table and must not be changed.
 	Allow []string
-	// Answer is the response to give in the workload's place, for a request that is
-	// neither refused nor sent on; nil if there is none. It belongs to the table and must
-	// not be changed.
-	Answer *Answer
+	// Step is the one that has refused the request, zero if none has.
+	Step Step
+	// Preflight says that the request is a preflight that the route's CORS answers.
+	Preflight bool
 }
 
 // Answer is a response that no workload gave: a redirect, the answer to a preflight, a
@@ -81,68 +86,105 @@ type Answer struct {
 // Header is a field of an Answer.
 type Header struct{ Name, Value string }
 
-// Allowed reports whether the request may go on to the workload.
-func (d Decision) Allowed() bool { return d.Code == "" && d.Answer == nil }
+// Allowed reports whether the request was not refused.
+func (d *Decision) Allowed() bool { return d.Code == "" }
 
-// Decide judges a request. Edge and Warpgate judge by the same rules: a rule that one of
-// them alone could enforce closes its route. It allocates nothing for a request that an exact or
-// prefix route allows.
+// Decide judges a request: what both edge and Warpgate judge, by the same rules. Between its two
+// halves, Choose and Authorize, an edge has rules of its own. It allocates nothing for a request
+// that an exact or prefix route allows.
 func (t *Table) Decide(r *Request) Decision { return t.decide(r, nil) }
 
 // decide is both Decide and Explain, so that they can't differ. tr may be nil.
 func (t *Table) decide(r *Request, tr *trace) Decision {
-	switch {
-	case t.bundle.Removed:
-		return refuse(nil, mezu.CodeUnknownHost, "the environment does not exist any more")
-	case !t.bundle.Enabled:
-		return refuse(nil, mezu.CodeEnvironmentDisabled, "the environment is switched off")
+	d := t.choose(r, tr)
+	if d.Code == "" && !d.Preflight {
+		t.Authorize(&d, r)
+	}
+	return d
+}
+
+// Choose takes the steps up to the address rules: it finds the route, or refuses.
+func (t *Table) Choose(r *Request) Decision { return t.choose(r, nil) }
+
+func (t *Table) choose(r *Request, tr *trace) Decision {
+	if d := t.Enter(r); d.Code != "" {
+		return d
 	}
 	g, d := t.match(r.Path.Path, tr)
 	if !d.Allowed() {
 		return d
 	}
 	if g == nil {
-		return refuse(nil, mezu.CodeNoRoute, "no route matches the path")
+		return refuse(nil, StepRoute, mezu.CodeNoRoute, "no route matches the path")
+	}
+	if r.Preflight != nil {
+		if d, is := t.preflight(g, r); is {
+			return d
+		}
 	}
 	route, named := g.choose(r, tr)
 	switch {
 	case route != nil:
-		return t.judge(route, r)
+		return t.admit(route, r)
 	case named:
-		return refuse(nil, mezu.CodeNoRoute, "no route matches the headers of the request")
+		return refuse(nil, StepRoute, mezu.CodeNoRoute, "no route matches the headers of the request")
 	}
-	d = refuse(nil, mezu.CodeMethodNotAllowed, "the route does not allow the method")
+	d = refuse(nil, StepRoute, mezu.CodeMethodNotAllowed, "the route does not allow the method")
 	d.Allow = g.allow
 	return d
 }
 
-// judge applies the chosen route's rules, in the order in which a stranger learns least from
-// the answer.
-func (t *Table) judge(route *Route, r *Request) Decision {
+// Enter is what concerns all of an environment: whether it is there and on, and, at an edge,
+// whether it is under maintenance.
+func (t *Table) Enter(r *Request) Decision {
 	switch {
-	case route.Closed != "":
-		return refuse(route, mezu.CodeRouteUnavailable, route.closedDetail)
-	case r.Path.EncodedSlash && !route.EncodedSlashes:
-		return refuse(route, mezu.CodeNotCanonical, "the route does not take paths with %2F or %5C")
-	case !route.admits(r.Client):
-		return refuse(route, mezu.CodeForbidden, "the client's address is not admitted")
+	case t.bundle.Removed:
+		return refuse(nil, StepForm, mezu.CodeUnknownHost, "the environment does not exist any more")
+	case !t.bundle.Enabled:
+		return refuse(nil, StepForm, mezu.CodeEnvironmentDisabled, "the environment is switched off")
+	case r.Edge && t.bundle.Maintenance != nil && !passes(r.Client, t.spared):
+		return refuse(nil, StepForm, mezu.CodeMaintenance, t.maintained)
 	}
-	if !route.AsksWho() {
-		return Decision{Route: route}
-	}
-	grant := r.grant(t)
-	if route.Auth != mezu.AuthRequired {
-		return Decision{Route: route, Grant: grant}
-	}
-	if grant == nil {
-		return refuse(route, mezu.CodeUnauthenticated, "a login is required")
-	}
-	if missing := route.lacks(grant.Roles); missing != nil {
-		return Decision{Route: route, Code: mezu.CodeForbidden, Detail: "the user lacks a role or permission", Grant: grant, Missing: missing}
-	}
-	return Decision{Route: route, Grant: grant}
+	return Decision{}
 }
 
-func refuse(route *Route, code mezu.Code, detail string) Decision {
-	return Decision{Route: route, Code: code, Detail: detail}
+// Admits is the environment's own address rules.
+func (t *Table) Admits(client netip.Addr) bool { return t.addresses.admit(client) }
+
+// admit judges what doesn't depend on who the client is, in the order in which a stranger learns
+// least from the answer.
+func (t *Table) admit(route *Route, r *Request) Decision {
+	switch {
+	case route.Closed != "":
+		return refuse(route, StepRoute, mezu.CodeRouteUnavailable, route.closedDetail)
+	case r.Path.EncodedSlash && !route.EncodedSlashes:
+		return refuse(route, StepRoute, mezu.CodeNotCanonical, "the route does not take paths with %2F or %5C")
+	case !t.addresses.admit(r.Client), !route.addresses.admit(r.Client):
+		return refuse(route, StepAddress, mezu.CodeForbidden, "the client's address is not admitted")
+	}
+	return Decision{Route: route}
+}
+
+// Authorize judges who the client is, if the route that was chosen asks.
+func (t *Table) Authorize(d *Decision, r *Request) {
+	route := d.Route
+	if !route.AsksWho() {
+		return
+	}
+	grant := r.grant(t)
+	d.Grant = grant
+	if route.Auth != mezu.AuthRequired {
+		return
+	}
+	if grant == nil {
+		*d = refuse(route, StepAuth, mezu.CodeUnauthenticated, "a login is required")
+		return
+	}
+	if missing := route.lacks(grant.Roles); missing != nil {
+		*d = Decision{Route: route, Step: StepAuth, Code: mezu.CodeForbidden, Detail: "the user lacks a role or permission", Grant: grant, Missing: missing}
+	}
+}
+
+func refuse(route *Route, at Step, code mezu.Code, detail string) Decision {
+	return Decision{Route: route, Step: at, Code: code, Detail: detail}
 }

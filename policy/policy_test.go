@@ -73,13 +73,6 @@ func TestDecide_NothingMatches(t *testing.T) {
 	}
 }
 
-// What the edge answers itself goes to no workload.
-func TestDecision_AnAnswerIsNotForwarded(t *testing.T) {
-	if (policy.Decision{Answer: &policy.Answer{Status: 308}}).Allowed() || !(policy.Decision{}).Allowed() {
-		t.Error("an answer is no permission, and the lack of one no refusal")
-	}
-}
-
 func TestDecide_ReservedPathIsNeverForwarded(t *testing.T) {
 	all := table(t, mezu.Route{Name: "root", Prefix: "/"}, mezu.Route{Name: "any", Regexp: "/[.]mezu.*"})
 	expect(t, all, request(t, "GET", "/.mezu/session"), mezu.CodeNoRoute, "")
@@ -289,7 +282,7 @@ func TestDecide_LooksForTheSessionLate(t *testing.T) {
 func TestDecide_OrderOfJudging(t *testing.T) {
 	strict := mezu.Route{Name: "strict", Prefix: "/", Auth: mezu.AuthRequired, Roles: []string{"staff"}, DenyIPs: []string{"203.0.113.7"}}
 	closed := strict
-	closed.CORS = &mezu.CORS{AllowOrigins: []string{"https://a.example"}}
+	closed.AuthMethods = []string{"basic"}
 	r := request(t, "GET", "/a%2Fb")
 	expect(t, table(t, closed), r, mezu.CodeRouteUnavailable, "strict")
 	expect(t, table(t, strict), r, mezu.CodeNotCanonical, "strict")
@@ -390,8 +383,13 @@ func permute(routes []mezu.Route, f func([]mezu.Route)) {
 func TestR12_WhatCannotBeKeptIsClosed(t *testing.T) {
 	base := func() mezu.Route { return mezu.Route{Name: "r", Prefix: "/"} }
 	for field, change := range map[string]func(*mezu.Route){
-		"waf":  func(r *mezu.Route) { r.WAF = mezu.WAFBlock },
-		"cors": func(r *mezu.Route) { r.CORS = &mezu.CORS{AllowOrigins: []string{"*"}} },
+		"waf":     func(r *mezu.Route) { r.WAF = mezu.WAFBlock },
+		"respond": func(r *mezu.Route) { r.Respond = &mezu.Respond{} },
+		// Values that only an earlier build took.
+		"cors.allow_origins[0]": func(r *mezu.Route) { r.CORS = &mezu.CORS{AllowOrigins: []string{"null"}} },
+		"rate_limit.requests": func(r *mezu.Route) {
+			r.RateLimit = &mezu.RateLimit{Requests: mezu.MaxRateRequests + 1, Per: mezu.Duration(time.Second), By: "ip"}
+		},
 		"rate_limit": func(r *mezu.Route) {
 			r.RateLimit = &mezu.RateLimit{Requests: 1, Per: mezu.Duration(time.Second), By: "ip"}
 		},
@@ -517,7 +515,7 @@ func TestExplain(t *testing.T) {
 		mezu.Route{Name: "ab", Prefix: "/ab", Auth: mezu.AuthRequired},
 	)
 	d, steps := table.Explain(request(t, "POST", "/abc"))
-	want := []policy.Step{
+	want := []policy.Candidate{
 		{"numbers", "the pattern does not match"}, {"a", "a longer prefix matches"}, {"root", "a longer prefix matches"},
 		{"ab-beta", "the header X-Beta is missing or has another value"}, {"ab-get", "does not allow the method"},
 		{"ab", "unauthenticated: a login is required"},
@@ -525,7 +523,7 @@ func TestExplain(t *testing.T) {
 	if d.Code != mezu.CodeUnauthenticated || !reflect.DeepEqual(steps, want) {
 		t.Errorf("code %q, steps\n%q\nwant\n%q", d.Code, steps, want)
 	}
-	if _, steps := table.Explain(request(t, "GET", "/x")); steps[len(steps)-1] != (policy.Step{Route: "root", Result: "allowed"}) {
+	if _, steps := table.Explain(request(t, "GET", "/x")); steps[len(steps)-1] != (policy.Candidate{Route: "root", Result: "allowed"}) {
 		t.Errorf("steps %q", steps)
 	}
 }

@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"net/netip"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -23,13 +23,15 @@ type Route struct {
 	MaxBody   int64
 	Retries   int
 	WebSocket bool
+	// CORS is nil if the route has none.
+	CORS *CORS
 	// Closed, if not empty, is the field because of which the route answers
 	// 503 route_unavailable.
 	Closed string
 
 	closedDetail string
 	conditions   []condition
-	allow, deny  []netip.Prefix
+	addresses    addresses
 	// roles and permission sets are by the role of the user that satisfies them.
 	roles       map[string]bool
 	permissions []map[string]bool // for each one a role that has it
@@ -74,31 +76,20 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	}
 	slices.SortFunc(r.conditions, func(a, b condition) int { return strings.Compare(a.name, b.name) })
 	var err error
-	if r.allow, err = parseRanges(configured.AllowIPs); err != nil {
-		return nil, err
-	}
-	if r.deny, err = parseRanges(configured.DenyIPs); err != nil {
+	if r.addresses, err = parseAddresses(configured.AllowIPs, configured.DenyIPs); err != nil {
 		return nil, err
 	}
 	r.compileNeeds(b)
-	r.close(b, b.Unknown(i))
+	if r.close(b, b.Unknown(i)); r.Closed == "" {
+		r.CORS = compileCORS(configured)
+	}
 	return r, nil
 }
 
 // AsksWho reports whether the route looks at who the client is: not only if it turns
 // strangers away, but also if it tells the workload of users alone.
-func (r *Route) AsksWho() bool { return r.Auth == mezu.AuthRequired || r.Auth == mezu.AuthOptional }
-
-func parseRanges(list []string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for _, s := range list {
-		p, err := mezu.ParseIPRange(s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, nil
+func (r *Route) AsksWho() bool {
+	return (r.Auth == mezu.AuthRequired || r.Auth == mezu.AuthOptional) && r.Webhook() == ""
 }
 
 // compileNeeds turns roles and permissions into sets of roles that satisfy them.
@@ -137,6 +128,10 @@ func (r *Route) close(b *mezu.Bundle, unknown string) {
 		r.closedDetail = "the route's configuration has a field that this version does not know"
 		return
 	}
+	if broken, is := errors.AsType[*mezu.Error](r.Route.Breaks()); is {
+		r.Closed, r.closedDetail = broken.Field, "the route has a value of "+broken.Field+" that this version does not take"
+		return
+	}
 	switch unenforced := r.Route.Unenforced(); {
 	case len(unenforced) > 0:
 		r.Closed = unenforced[0]
@@ -165,30 +160,7 @@ func (r *Route) close(b *mezu.Bundle, unknown string) {
 }
 
 // asksForLogin reports whether the route makes a difference between users and strangers.
-func (r *Route) asksForLogin() bool { return r.Auth != "" && r.Auth != mezu.AuthNone }
-
-// admits judges the client's address. An address that is both denied and allowed is denied. An
-// unknown address passes only if there is no rule.
-func (r *Route) admits(client netip.Addr) bool {
-	if len(r.allow) == 0 && len(r.deny) == 0 {
-		return true
-	}
-	if !client.IsValid() {
-		return false
-	}
-	// Ranges never contain mapped or zoned addresses.
-	client = client.Unmap().WithZone("")
-	return !contains(r.deny, client) && (len(r.allow) == 0 || contains(r.allow, client))
-}
-
-func contains(ranges []netip.Prefix, a netip.Addr) bool {
-	for i := range ranges {
-		if ranges[i].Contains(a) {
-			return true
-		}
-	}
-	return false
-}
+func (r *Route) asksForLogin() bool { return r.AsksWho() }
 
 // lacks is what a user with these roles would need beside them, nil if that is nothing. It
 // allocates only then.

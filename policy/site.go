@@ -12,12 +12,12 @@ func (s *Site) Set(t *Table) { s.table.Store(t) }
 // Table is what is in force, nil if nothing is.
 func (s *Site) Table() *Table { return s.table.Load() }
 
-// Decide judges a request by what is in force, and says by what it was judged: nil if
-// nothing is in force.
-func (s *Site) Decide(r *Request) (*Table, Decision) {
+// Choose finds the route of a request by what is in force, and says by what: nil if nothing is in
+// force.
+func (s *Site) Choose(r *Request) (*Table, Decision) {
 	t := s.table.Load()
 	if t == nil {
 		return nil, Decision{}
 	}
-	return t, t.Decide(r)
+	return t, t.Choose(r)
 }

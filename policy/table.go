@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mezusphere/mezu"
 )
@@ -16,6 +19,12 @@ type Table struct {
 	exact    map[string]*group
 	patterns []pattern // in the order in which they are tried
 	prefixes prefixes
+	// addresses are the environment's own rules, spared is whom its maintenance lets pass, and
+	// maintained is what the others read, and in how many seconds they may try again.
+	addresses  addresses
+	spared     []netip.Prefix
+	maintained string
+	retryAfter string
 }
 
 // group is all routes with one mode and value, between which method and headers
@@ -45,6 +54,9 @@ func Compile(b *mezu.Bundle) (*Table, error) {
 	if b.Removed {
 		return t, nil
 	}
+	if err := t.compileEnvironment(); err != nil {
+		return nil, fmt.Errorf("compiling bundle %s: %w", b.Position, err)
+	}
 	patterns, prefixed := make(map[string]*group), make(map[string]*group)
 	byMode := map[mezu.MatchMode]map[string]*group{mezu.MatchExact: t.exact, mezu.MatchRegexp: patterns, mezu.MatchPrefix: prefixed}
 	for i := range b.Routes {
@@ -69,6 +81,22 @@ func Compile(b *mezu.Bundle) (*Table, error) {
 	t.prefixes = newPrefixes(prefixed)
 	return t, nil
 }
+
+// compileEnvironment takes what concerns all routes.
+func (t *Table) compileEnvironment() (err error) {
+	if t.addresses, err = parseAddresses(t.bundle.AllowIPs, t.bundle.DenyIPs); err != nil {
+		return err
+	}
+	if m := t.bundle.Maintenance; m != nil {
+		t.maintained = cmp.Or(m.Message, "the site is under maintenance")
+		t.retryAfter = strconv.Itoa(int(time.Duration(cmp.Or(m.RetryAfter, mezu.DefaultRetryAfter)) / time.Second))
+		t.spared, err = parseRanges(m.AllowIPs)
+	}
+	return err
+}
+
+// RetryAfter is in how many seconds whoever maintenance turns away may try again.
+func (t *Table) RetryAfter() string { return t.retryAfter }
 
 // Bundle is the source. It is read only.
 func (t *Table) Bundle() *mezu.Bundle { return t.bundle }
@@ -102,9 +130,9 @@ func (t *Table) match(path string, tr *trace) (*group, Decision) {
 		case !strings.HasPrefix(path, p.Literal):
 		case p.Refused != nil:
 			// It may or may not match: what it forbids must not be passed by.
-			return nil, refuse(p.group.routes[0], mezu.CodeRouteUnavailable, "the route has a regexp that costs more than is allowed")
+			return nil, refuse(p.group.routes[0], StepRoute, mezu.CodeRouteUnavailable, "the route has a regexp that costs more than is allowed")
 		case p.TooLong(path):
-			return nil, refuse(nil, mezu.CodeURITooLong, pathTooLong)
+			return nil, refuse(nil, StepRoute, mezu.CodeURITooLong, pathTooLong)
 		case p.Matches(path):
 			return p.group, Decision{}
 		}

@@ -25,7 +25,14 @@ func (w *worker) judge() error {
 		return refused("the host is not that of the environment", nil)
 	}
 	w.ask.Method, w.ask.Path, w.ask.Client = w.req.Method, w.req.Path, w.info.Client
-	d := table.Decide(&w.ask)
+	d := table.Choose(&w.ask)
+	if d.Code == "" {
+		w.route = d.Route
+		if err := w.fits(d.Route); err != nil {
+			return err
+		}
+		table.Authorize(&d, &w.ask)
+	}
 	if d.Code != "" {
 		if w.visitor.late || table.Position().Compare(w.info.Position) > 0 {
 			// The edge judged by less than is known here. By what it hears next it will
@@ -34,16 +41,21 @@ func (w *worker) judge() error {
 		}
 		return refused(fmt.Sprintf("the Warpgate's own check says %s", d.Code), nil)
 	}
-	if d.Answer != nil {
-		return refused("the edge answers the request itself", nil)
-	}
-	if w.route = d.Route; d.Grant == nil {
+	if d.Grant == nil {
 		w.visitor.grant = nil // the route asks nobody who they are
 	}
-	if w.req.Upgrade != "" && !d.Route.WebSocket {
+	return nil
+}
+
+// fits judges what the request itself says against its route.
+func (w *worker) fits(route *policy.Route) error {
+	if route.Answers() {
+		return refused("the edge answers the request itself", nil)
+	}
+	if w.req.Upgrade != "" && !route.WebSocket {
 		return refused("the route allows no upgrade", nil)
 	}
-	if max := d.Route.MaxBody; max > 0 && w.req.Framing == relay.Length && w.req.Length > max {
+	if max := route.MaxBody; max > 0 && w.req.Framing == relay.Length && w.req.Length > max {
 		return relay.ErrOverrun
 	}
 	return nil

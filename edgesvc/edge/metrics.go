@@ -16,6 +16,7 @@ type metrics struct {
 	conns           map[web.Version]prometheus.Gauge
 	classes         [6]prometheus.Counter // by status class
 	refusals        *prometheus.CounterVec
+	filtered        *prometheus.CounterVec
 	aborted         prometheus.Counter
 	failures        map[mezu.Cause]prometheus.Counter // one of each cause, made once
 	seconds         prometheus.Histogram
@@ -47,6 +48,7 @@ func newMetrics() *metrics {
 		m.failures[cause] = failures.WithLabelValues(string(cause))
 	}
 	m.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_refusals_total", Help: "Answers that the edge made itself, by code."}, []string{"code"})
+	m.filtered = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_filter_refusals_total", Help: "Requests that a step of the edge's policy refused, by step and code."}, []string{"step", "code"})
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mezu_edge_request_seconds", Help: "From the request's head to the response's end.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}})
 	conns := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mezu_edge_connections", Help: "Open public connections by version of HTTP."}, []string{"http"})
@@ -54,7 +56,7 @@ func newMetrics() *metrics {
 	for _, v := range []web.Version{web.HTTP1, web.HTTP2} {
 		m.conns[v] = conns.WithLabelValues(string(v))
 	}
-	m.registry.MustRegister(requests, failures, m.refusals, m.seconds, conns,
+	m.registry.MustRegister(requests, failures, m.refusals, m.filtered, m.seconds, conns,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -82,6 +84,9 @@ func (m *metrics) Ended(o web.Outcome) {
 			m.aborted.Inc()
 		} else {
 			m.refusals.WithLabelValues(string(o.Refusal)).Inc()
+			if o.Step != 0 {
+				m.filtered.WithLabelValues(o.Step.String(), string(o.Refusal)).Inc()
+			}
 		}
 	}
 	m.classes[min(max(o.Status/100, 0), 5)].Inc()

@@ -44,9 +44,9 @@ type Verdict struct {
 	// Missing is what the user lacks, if that is why the request is refused.
 	Missing *policy.Missing `json:"missing,omitempty"`
 	// Route is the route that was chosen, if one was.
-	Route *mezu.Route   `json:"route,omitempty"`
-	Allow []string      `json:"allow,omitempty"`
-	Steps []policy.Step `json:"steps,omitempty"`
+	Route *mezu.Route        `json:"route,omitempty"`
+	Allow []string           `json:"allow,omitempty"`
+	Steps []policy.Candidate `json:"steps,omitempty"`
 	// Forwards is what the connected Warpgates make of a request that the routes allow: yes, no,
 	// some, or unknown. It is empty if nothing can go wrong there, as far as is known.
 	Forwards string `json:"forwards,omitempty"`
@@ -153,7 +153,8 @@ func (t *trial) judge(s api.RoutesState, factor bool) (v Verdict, route *policy.
 	env := t.env
 	table, err := policy.Compile(&mezu.Bundle{
 		Position: mezu.Position{Epoch: max(1, s.Position.Epoch), Revision: max(1, s.Position.Revision)}, Environment: env.ID, Endpoint: env.Endpoint,
-		Enabled: env.IsEnabled(), Directory: env.DirectoryID, MFARequired: factor, WAF: env.WAF, Routes: s.Routes, Roles: t.prj.Roles, Issued: time.Time{},
+		Enabled: env.IsEnabled(), Directory: env.DirectoryID, MFARequired: factor, WAF: env.WAF, WAFSettings: env.WAFSettings,
+		AllowIPs: env.AllowIPs, DenyIPs: env.DenyIPs, Maintenance: env.Maintenance, Routes: s.Routes, Roles: t.prj.Roles, Issued: time.Time{},
 	})
 	if err != nil {
 		return Verdict{}, nil, err
@@ -177,10 +178,7 @@ func (t *trial) judge(s api.RoutesState, factor bool) (v Verdict, route *policy.
 	}
 	d, steps := table.Explain(request)
 	v.Allowed, v.Code, v.Detail, v.Missing, v.Allow, v.Steps = d.Allowed(), d.Code, d.Detail, d.Missing, d.Allow, steps
-	switch {
-	case d.Answer != nil:
-		v.Status = d.Answer.Status
-	case !v.Allowed:
+	if !v.Allowed {
 		v.Status = d.Code.Status()
 	}
 	if d.Route != nil {

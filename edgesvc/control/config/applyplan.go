@@ -52,8 +52,7 @@ func (s *Configuration) readProject(ctx context.Context, prj record.Record[mezu.
 		if !wanted(name) {
 			continue
 		}
-		on := e.Value.IsEnabled()
-		m := mezu.ManifestEnvironment{Enabled: &on, Directory: e.Value.Directory, WAF: e.Value.WAF}
+		m := e.Value.Manifest()
 		if st.heads[name], st.routes[name], err = s.routes(ctx, e.Value.ID); err != nil {
 			return st, err
 		}
@@ -247,7 +246,8 @@ func (a *applying) environment(ctx context.Context, name string, wanted mezu.Man
 		if wanted.Enabled != nil {
 			env.Enabled = wanted.Enabled
 		}
-		env.Directory, env.WAF = wanted.Directory, wanted.WAF
+		is := wanted.Environment(env.Name)
+		env.Directory, env.WAF, env.WAFSettings, env.AllowIPs, env.DenyIPs, env.Maintenance = is.Directory, is.WAF, is.WAFSettings, is.AllowIPs, is.DenyIPs, is.Maintenance
 		if err := a.identity.NameDirectory(ctx, a.ch, a.scope, have.Value, &env); err != nil {
 			return err
 		}

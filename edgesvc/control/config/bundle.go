@@ -27,7 +27,8 @@ func (s *Configuration) addBundle(ctx context.Context, ch *record.Change, org me
 func (s *Configuration) addBundleDraining(ctx context.Context, ch *record.Change, org mezu.Organization, prj mezu.Project, env mezu.Environment, routes []mezu.Route, draining []string) error {
 	b := &mezu.Bundle{
 		Organization: org.ID, Project: prj.ID, Environment: env.ID, ProjectName: prj.Name, EnvironmentName: env.Name,
-		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), Draining: draining, WAF: env.WAF, Routes: routes, Roles: prj.Roles, Issued: s.records.Stamp(),
+		Endpoint: env.Endpoint, Enabled: env.IsEnabled(), Draining: draining, WAF: env.WAF, WAFSettings: env.WAFSettings,
+		AllowIPs: env.AllowIPs, DenyIPs: env.DenyIPs, Maintenance: env.Maintenance, Routes: routes, Roles: prj.Roles, Issued: s.records.Stamp(),
 	}
 	if env.DirectoryID != "" {
 		dir, err := s.directoryOf(ctx, ch, env)

@@ -38,7 +38,7 @@ func TestUnenforcedFields(t *testing.T) {
 	}
 	fields := map[string]any{
 		"auth_methods": []string{"basic"}, "waf": "block", "rate_limit": map[string]any{"requests": 1, "per": "1s", "by": "ip"},
-		"cors": map[string]any{"allow_origins": []string{"https://a.example"}}, "strip_prefix": "/x", "redirect": map[string]any{"to": "/"},
+		"respond": map[string]any{"status": 410}, "strip_prefix": "/x", "redirect": map[string]any{"to": "/"},
 		"request_headers": map[string]any{"remove": []string{"X-A"}}, "response_headers": map[string]any{"set": map[string]any{"X-A": "b"}},
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {

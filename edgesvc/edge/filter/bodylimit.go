@@ -13,4 +13,4 @@ func (bodyLimit) Request(x *Exchange) (*Answer, error) {
 	return nil, nil
 }
 
-func (bodyLimit) Response(*Exchange, *relay.ResponseHead) {}
+func (bodyLimit) Response(*Exchange, *relay.ResponseHead, From) {}

@@ -15,7 +15,10 @@ type cookies struct {
 
 func (cookies) Request(*Exchange) (*Answer, error) { return nil, nil }
 
-func (c cookies) Response(x *Exchange, h *relay.ResponseHead) {
+func (c cookies) Response(x *Exchange, h *relay.ResponseHead, from From) {
+	if from != FromWorkload {
+		return
+	}
 	c.foreign(h)
 	if line := c.sessions.SetCookie(&x.Visitor); line != nil {
 		h.Fields = append(h.Fields, relay.Field{Name: []byte("Set-Cookie"), Value: line},

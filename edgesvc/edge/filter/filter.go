@@ -1,16 +1,17 @@
-// Package filter is the edge's own policy on requests that a route allows: what only the
-// edge enforces, on the request before anything of it goes to a Warpgate, and on the
-// response before anything of it goes to the client.
+// Package filter is the edge's own policy on requests for which a route was chosen: what only the
+// edge enforces, on the request before anything of it goes to a Warpgate, and on the response
+// before anything of it goes to the client.
 //
-// What lives here: filters, one a file, and the order in which they are asked. What may
-// not: the choice of the route, authorization and address rules, which a Warpgate proves a
+// What lives here: filters, one a file, and the steps at which they are asked (policy.Order). What
+// may not: the choice of the route, authorization and address rules, which a Warpgate proves a
 // second time (package policy); reading and writing messages (package relay); sockets.
-// edgesvc/edge/web alone imports it, and calls each of the two methods of Chain in one
-// place, for all versions of HTTP.
+// edgesvc/edge/web alone imports it, and calls each method of Chain in one place, for all versions
+// of HTTP.
 package filter
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/policy"
@@ -24,31 +25,56 @@ type Exchange struct {
 	Request relay.Request
 	// Client is the client's address.
 	Client netip.Addr
-	// Visitor is who the client is, as far as the route asks.
+	// Visitor is who the client is, as far as the route asks. Before policy.StepAuth it isn't known.
 	Visitor session.Visitor
-	// Route is the one that was chosen. It is read only.
+	// Route is the one that was chosen, nil if none was. It is read only.
 	Route *policy.Route
 	// BodyLimit bounds the request's body in bytes; zero is no bound. A filter may lower it.
 	BodyLimit int64
+	// Step is the one that has refused or answered the request, zero while none has.
+	Step policy.Step
+
+	asked  policy.Preflight // what a preflight asks for
+	reader []byte           // which origin may read the answer, empty if none
 }
 
 // Answer is a response that is given in the workload's place.
 type Answer = policy.Answer
 
-// Filter is one rule. Its methods are called from many goroutines, for every request that
-// a route allows: what a route does not ask for must cost next to nothing.
+// From is who has made a response.
+type From uint8
+
+// Who makes responses.
+const (
+	FromWorkload From = iota
+	FromRoute         // what the route says: a redirect, a text, the answer to a preflight
+	FromRefusal       // the edge's own
+)
+
+// Filter is one rule. Its methods are called from many goroutines, for every request for which a
+// route was chosen: what a route does not ask for must cost next to nothing.
 type Filter interface {
 	// Request looks at a request whose body was not read yet. It lets it pass with neither
 	// an answer nor an error; an error that is a *mezu.Error is told to the client.
 	Request(x *Exchange) (*Answer, error)
-	// Response looks at the head of a workload's response, and may change its fields, but
-	// neither its status nor its framing.
-	Response(x *Exchange, h *relay.ResponseHead)
+	// Response looks at the head of a response, and may change its fields, but neither its status
+	// nor its framing.
+	Response(x *Exchange, h *relay.ResponseHead, from From)
+}
+
+// placed is a filter at the step at which it sees requests.
+type placed struct {
+	step policy.Step
+	Filter
 }
 
 // Chain is filters in the order in which they see a request. They see the response in the
 // opposite order, so that what the first one says of it counts.
-type Chain []Filter
+type Chain struct {
+	all []placed
+	// authorized is the first that knows who the client is.
+	authorized int
+}
 
 // Config is what filters need of the edge. All of it is required.
 type Config struct {
@@ -60,13 +86,34 @@ type Config struct {
 
 // All are the filters of this build.
 func All(cfg Config) Chain {
-	return Chain{cookies{cfg.Sessions, cfg.Domain}, webSocket{}, origin{}, bodyLimit{}}
+	return chain(
+		placed{policy.StepPreflight, cors{}},
+		placed{policy.StepSize, webSocket{}}, placed{policy.StepSize, upgradeOrigin{}}, placed{policy.StepSize, bodyLimit{}},
+		placed{policy.StepAuth, origin{}},
+		placed{policy.StepResponse, cookies{cfg.Sessions, cfg.Domain}},
+	)
 }
 
-// Request asks each filter until one answers or refuses.
-func (c Chain) Request(x *Exchange) (*Answer, error) {
-	for _, f := range c {
-		if a, err := f.Request(x); a != nil || err != nil {
+// chain puts filters in the order of their steps.
+func chain(all ...placed) Chain {
+	slices.SortStableFunc(all, func(a, b placed) int { return int(a.step) - int(b.step) })
+	after := slices.IndexFunc(all, func(p placed) bool { return p.step >= policy.StepAuth })
+	if after < 0 {
+		after = len(all)
+	}
+	return Chain{all, after}
+}
+
+// Before asks the filters that don't depend on who the client is until one answers or refuses.
+func (c *Chain) Before(x *Exchange) (*Answer, error) { return ask(c.all[:c.authorized], x) }
+
+// After asks the others.
+func (c *Chain) After(x *Exchange) (*Answer, error) { return ask(c.all[c.authorized:], x) }
+
+func ask(filters []placed, x *Exchange) (*Answer, error) {
+	for i := range filters {
+		if a, err := filters[i].Request(x); a != nil || err != nil {
+			x.Step = filters[i].step
 			return a, err
 		}
 	}
@@ -74,8 +121,30 @@ func (c Chain) Request(x *Exchange) (*Answer, error) {
 }
 
 // Response shows the response to each filter.
-func (c Chain) Response(x *Exchange, h *relay.ResponseHead) {
-	for i := len(c) - 1; i >= 0; i-- {
-		c[i].Response(x, h)
+func (c *Chain) Response(x *Exchange, h *relay.ResponseHead, from From) {
+	for i := len(c.all) - 1; i >= 0; i-- {
+		c.all[i].Response(x, h, from)
+	}
+}
+
+// Begin forgets the request before.
+func (x *Exchange) Begin() {
+	x.Visitor.Reset()
+	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
+	x.Route, x.BodyLimit, x.Step, x.reader, x.asked = nil, 0, 0, x.reader[:0], policy.Preflight{}
+}
+
+// Choose notes which route was chosen, if one was, while the request's fields are there.
+func (x *Exchange) Choose(d *policy.Decision) {
+	x.Route, x.Step = d.Route, d.Step
+	if !d.Preflight {
+		x.asked = policy.Preflight{}
+	}
+	if d.Route == nil {
+		return
+	}
+	x.BodyLimit = d.Route.MaxBody
+	if d.Route.CORS != nil {
+		x.findReader()
 	}
 }

@@ -6,20 +6,36 @@ import (
 )
 
 // origin refuses requests that another site's page has sent with the cookie of a user's
-// session, if they can change something or open a stream: what they do is done, whether the
-// page may read the answer or not. Browsers send the cookie along for pages on hosts beside this one
-// (SameSite goes by the registrable domain, RFC 6265bis, 5.2), and for every WebSocket, which
-// knows no same-origin policy.
+// session, if they can change something: what they do is done, whether the page may read the answer
+// or not. Browsers send the cookie along for pages on hosts beside this one (SameSite goes by the
+// registrable domain, RFC 6265bis, 5.2). Pages of an origin that the route's cors allows with
+// credentials may.
 type origin struct{}
 
 func (origin) Request(x *Exchange) (*Answer, error) {
-	if x.Visitor.Grant() == nil || x.Request.Upgrade == "" && safe(x.Request.Method) || ownPage(&x.Request) {
+	if x.Visitor.Grant() == nil || safe(x.Request.Method) || ownPage(&x.Request) || x.allowedOrigin() && x.Route.CORS.Credentials {
 		return nil, nil
 	}
-	return nil, &mezu.Error{Code: mezu.CodeForbidden, Detail: "the request comes from a page of another site"}
+	return nil, errOtherSite
 }
 
-func (origin) Response(*Exchange, *relay.ResponseHead) {}
+func (origin) Response(*Exchange, *relay.ResponseHead, From) {}
+
+// upgradeOrigin refuses a WebSocket of another site's page on a route that asks who its users are.
+// Browsers send cookies with every WebSocket, which knows no same-origin policy (RFC 6455, 10.2).
+// Pages of an origin that the route's cors names may open one.
+type upgradeOrigin struct{}
+
+func (upgradeOrigin) Request(x *Exchange) (*Answer, error) {
+	if x.Request.Upgrade == "" || !x.Route.AsksWho() || ownPage(&x.Request) || x.allowedOrigin() {
+		return nil, nil
+	}
+	return nil, errOtherSite
+}
+
+func (upgradeOrigin) Response(*Exchange, *relay.ResponseHead, From) {}
+
+var errOtherSite = &mezu.Error{Code: mezu.CodeForbidden, Detail: "the request comes from a page of another site"}
 
 // safe reports whether a request with the method is not meant to change anything (RFC 9110,
 // 9.2.1).

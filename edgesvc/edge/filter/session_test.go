@@ -66,7 +66,10 @@ func TestT10_RequestsOfOtherSites(t *testing.T) {
 			{"GET", "websocket", true, true}, {"POST", "", true, true}, {"DELETE", "", true, true},
 			{"GET", "", true, false}, {"GET", "websocket", false, false}, {"POST", "", false, false},
 		} {
-			x := &Exchange{Route: &policy.Route{WebSocket: true}}
+			x := &Exchange{Route: &policy.Route{Route: &mezu.Route{}, WebSocket: true}}
+			if kind.asks {
+				x.Route.Auth = mezu.AuthRequired
+			}
 			x.Request = relay.Request{Method: kind.method, Upgrade: kind.upgrade, Authority: "shop.edge.example", Fields: fields(append([]string{"Cookie", cookie}, c.fields...)...)}
 			x.Request.Fields = x.Visitor.Take(x.Request.Fields)
 			if kind.asks {
@@ -78,7 +81,7 @@ func TestT10_RequestsOfOtherSites(t *testing.T) {
 			if kind.guarded && !c.passes {
 				want = mezu.CodeForbidden
 			}
-			if _, err := chain.Request(x); mezu.CodeOf(err) != want {
+			if _, err := chain.request(x); mezu.CodeOf(err) != want {
 				t.Errorf("%s with %+v: %v", name, kind, err)
 			}
 		}
@@ -98,7 +101,7 @@ func TestH10_CookiesOfWorkloads(t *testing.T) {
 	h := &relay.ResponseHead{}
 	h.Fields = fields("Content-Type", "text/html", "Set-Cookie", "a=b; Path=/", "Set-Cookie", mezu.SessionCookie+"=x", "set-cookie", "a=b; Domain=.edge.example",
 		"Set-Cookie", "c=d; Domain=shop.edge.example", "Set-Cookie", tunnels, "Set-Cookie", tunnels+"; Domain=edge.example", "Clear-Site-Data", `"cache", "cookies"`)
-	all().Response(&Exchange{Route: &policy.Route{}}, h)
+	all().Response(&Exchange{Route: &policy.Route{}}, h, FromWorkload)
 	if got := show(h.Fields); got != "Content-Type: text/html\nSet-Cookie: a=b; Path=/\nSet-Cookie: c=d; Domain=shop.edge.example\nSet-Cookie: "+tunnels+"\nClear-Site-Data: \"cache\"" {
 		t.Errorf("passes\n%s", got)
 	}

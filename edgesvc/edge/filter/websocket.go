@@ -13,4 +13,4 @@ func (webSocket) Request(x *Exchange) (*Answer, error) {
 	return nil, nil
 }
 
-func (webSocket) Response(*Exchange, *relay.ResponseHead) {}
+func (webSocket) Response(*Exchange, *relay.ResponseHead, From) {}

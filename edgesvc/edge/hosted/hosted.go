@@ -51,6 +51,12 @@ const MaxBody = api.MaxPageBody
 // Probe is the path by which anybody can try the way to a Warpgate.
 const Probe = mezu.ReservedPath + "probe"
 
+// ForPrograms reports whether programs ask for a path, about the environment itself: whether it can
+// be reached, who is logged in, which keys it has.
+func ForPrograms(path string) bool {
+	return path == Probe || path == mezu.ReservedPath+pathSession || path == mezu.ReservedPath+pathKeys
+}
+
 // Paths below mezu.ReservedPath that the edge knows.
 const (
 	pathSession = "session"

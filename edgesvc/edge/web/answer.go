@@ -21,7 +21,7 @@ const retryAfter = "1"
 // answer is a response that the edge makes itself.
 type answer struct {
 	status int
-	header [][2]string
+	fields []relay.Field
 	body   []byte
 }
 
@@ -77,6 +77,9 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	a.set("Cache-Control", "no-store")
 	a.set("X-Content-Type-Options", "nosniff")
 	a.set(mezu.HeaderRequestID, x.Request.ID)
+	if code == mezu.CodeMaintenance {
+		a.set("Retry-After", x.table.RetryAfter())
+	}
 	return x.demand(a)
 }
 
@@ -102,8 +105,11 @@ func (x *exchange) refusalPage(code mezu.Code) *policy.Answer {
 	return (&hosted.Refusal{Request: &x.Request, Code: code, Login: x.hasLogin(), User: x.Visitor.Grant(), Missing: x.missing}).Page()
 }
 
-// given renders an answer that policy or a filter has made.
+// given renders an answer that a filter or a page has made; nil stays nil.
 func (x *exchange) given(configured *policy.Answer) *answer {
+	if configured == nil {
+		return nil
+	}
 	a := &answer{status: configured.Status, body: configured.Body}
 	for _, h := range configured.Header {
 		a.set(h.Name, h.Value)
@@ -112,10 +118,12 @@ func (x *exchange) given(configured *policy.Answer) *answer {
 	return a
 }
 
-func (a *answer) set(name, value string) { a.header = append(a.header, [2]string{name, value}) }
+func (a *answer) set(name, value string) {
+	a.fields = append(a.fields, relay.Field{Name: []byte(name), Value: []byte(value)})
+}
 
 func (a *answer) has(name string) bool {
-	return slices.ContainsFunc(a.header, func(h [2]string) bool { return h[0] == name })
+	return slices.ContainsFunc(a.fields, func(f relay.Field) bool { return string(f.Name) == name })
 }
 
 // navigates reports whether a browser will show the answer as a page.
@@ -141,10 +149,10 @@ func (a *answer) appendHTTP1(dst []byte, hop relay.Hop, head bool) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, http.StatusText(a.status)...)
 	dst = append(dst, "\r\n"...)
-	for _, h := range a.header {
-		dst = append(dst, h[0]...)
+	for i := range a.fields {
+		dst = append(dst, a.fields[i].Name...)
 		dst = append(dst, ": "...)
-		dst = append(dst, h[1]...)
+		dst = append(dst, a.fields[i].Value...)
 		dst = append(dst, "\r\n"...)
 	}
 	if a.status != http.StatusNoContent {

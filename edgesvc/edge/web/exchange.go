@@ -77,7 +77,7 @@ type exchange struct {
 func (x *exchange) init(s *Server) {
 	x.s = s
 	x.relay.Pace = &x.pace
-	x.ask.Carries, x.ask.Session = x.Request.Carries, x.session
+	x.ask.Carries, x.ask.Session, x.ask.Edge = x.Request.Carries, x.session, true
 	x.cut = x.forbid
 	s.under.Init(&x.under, x.endNow)
 	x.relay.Response = x.respond
@@ -89,9 +89,8 @@ var errNoRequest = errors.New("no request came")
 
 // begin forgets the request before.
 func (x *exchange) begin() {
-	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
-	x.Visitor.Reset()
-	x.table, x.Route, x.allow, x.BodyLimit, x.missing, x.unsure = nil, nil, nil, 0, nil, nil
+	x.Exchange.Begin()
+	x.table, x.allow, x.missing, x.unsure = nil, nil, nil, nil
 	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
 	x.relay.Began, x.relay.Told = false, false
 	x.because, x.detail = "", ""
@@ -122,7 +121,23 @@ func (x *exchange) serve(c client) (*answer, error) {
 		return nil, err
 	}
 	x.renew(reply)
+	x.filter(reply, err == nil)
 	return reply, nil
+}
+
+// filter has the filters look at an answer of the edge's own, if a route was chosen.
+func (x *exchange) filter(reply *answer, routes bool) {
+	if reply == nil || x.Route == nil {
+		return
+	}
+	from := filter.FromRefusal
+	if routes {
+		from = filter.FromRoute
+	}
+	h := relay.ResponseHead{Status: reply.status}
+	h.Fields = reply.fields
+	x.s.filters.Response(&x.Exchange, &h, from)
+	reply.fields = h.Fields
 }
 
 // carry judges the request and answers it or carries it to a workload. A panic costs this
@@ -161,25 +176,23 @@ func (x *exchange) judge() (reply *answer, err error) {
 	if x.Request.Host != x.visit.host {
 		return nil, &mezu.Error{Code: mezu.CodeWrongHost, Detail: "this connection was made for another host"}
 	}
-	var d policy.Decision
-	own := reservedPath(x.Request.Path.Path)
-	if own {
-		x.table = x.visit.table()
-	} else {
-		x.ask.Method, x.ask.Path, x.ask.Client = x.Request.Method, x.Request.Path, x.Client
-		x.table, d = x.visit.decide(&x.ask)
+	x.ask.Method, x.ask.Path, x.ask.Client, x.ask.Preflight = x.Request.Method, x.Request.Path, x.Client, x.Preflight()
+	if reservedPath(x.Request.Path.Path) {
+		return nil, x.judgeOwn()
 	}
-	switch {
-	case x.table == nil:
-		return nil, &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
-	case own:
-		x.BodyLimit = hosted.MaxBody
-		return nil, nil
+	table, d := x.visit.choose(&x.ask)
+	if table == nil {
+		return nil, errUnknownHost
 	}
-	x.Route, x.allow, x.missing = d.Route, d.Allow, d.Missing
-	if d.Route != nil {
-		x.BodyLimit = d.Route.MaxBody
+	x.table, x.allow = table, d.Allow
+	if x.Choose(&d); d.Code != "" {
+		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}
 	}
+	if a, err := x.s.filters.Before(&x.Exchange); a != nil || err != nil {
+		return x.given(a), err
+	}
+	table.Authorize(&d, &x.ask)
+	x.missing, x.Step = d.Missing, d.Step
 	switch {
 	case x.unsure != nil:
 		return nil, x.unsure
@@ -187,14 +200,32 @@ func (x *exchange) judge() (reply *answer, err error) {
 		return x.login(d.Detail), nil
 	case d.Code != "":
 		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}
-	case d.Answer != nil:
-		return x.given(d.Answer), nil
 	}
-	a, err := x.s.filters.Request(&x.Exchange)
-	if a != nil {
-		return x.given(a), nil
+	a, err := x.s.filters.After(&x.Exchange)
+	return x.given(a), err
+}
+
+var errUnknownHost = &mezu.Error{Code: mezu.CodeUnknownHost, Detail: "no environment has this host"}
+
+// judgeOwn judges a request for the edge's own pages on the host. The environment's address rules
+// count for them. What programs ask for stays there while the environment is off or under
+// maintenance: by it they learn that.
+func (x *exchange) judgeOwn() error {
+	if x.table = x.visit.table(); x.table == nil {
+		return errUnknownHost
 	}
-	return nil, err
+	x.BodyLimit = hosted.MaxBody
+	if !hosted.ForPrograms(x.Request.Path.Path) {
+		if d := x.table.Enter(&x.ask); d.Code != "" {
+			x.Step = d.Step
+			return &mezu.Error{Code: d.Code, Detail: d.Detail}
+		}
+	}
+	if !x.table.Admits(x.Client) {
+		x.Step = policy.StepAddress
+		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "the client's address is not admitted"}
+	}
+	return nil
 }
 
 // respond has the filters look at the workload's response before it goes to the client.
@@ -202,7 +233,7 @@ func (x *exchange) respond(h *relay.ResponseHead) {
 	if h.Streams() {
 		x.under.Stream()
 	}
-	x.s.filters.Response(&x.Exchange, h)
+	x.s.filters.Response(&x.Exchange, h, filter.FromWorkload)
 }
 
 // errEnding answers a stream that had no response yet when the edge cut its streams.

@@ -81,8 +81,8 @@ func TestAnswer(t *testing.T) {
 		x.allow = []string{"GET", "POST"}
 		a := x.answerTo(&mezu.Error{Code: code, Detail: "why"})
 		header := map[string]string{}
-		for _, h := range a.header {
-			header[h[0]] = h[1]
+		for _, f := range a.fields {
+			header[string(f.Name)] = string(f.Value)
 		}
 		if a.status != code.Status() || header["Content-Type"] != "application/problem+json" || header[mezu.HeaderRequestID] == "" {
 			t.Errorf("%s: %d %v", code, a.status, header)

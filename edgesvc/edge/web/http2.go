@@ -270,8 +270,8 @@ func (c *http2) answer(a *answer) error {
 	}
 	c.block.Reset()
 	c.block.Status(a.status)
-	for _, h := range a.header {
-		c.block.Field([]byte(h[0]), []byte(h[1]))
+	for i := range a.fields {
+		c.block.Field(a.fields[i].Name, a.fields[i].Value)
 	}
 	if a.status != http.StatusNoContent {
 		c.block.Length(int64(len(a.body)))

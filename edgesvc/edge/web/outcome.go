@@ -76,6 +76,7 @@ func (x *exchange) endBadly(o Outcome, err error) Outcome {
 		}
 		o.Status = o.Refusal.Status()
 		x.status, x.detail = o.Status, refusal.Detail
+		o.Step = x.Step
 	}
 	x.s.cfg.Meter.Ended(o)
 	x.tell(o, refusal, err)

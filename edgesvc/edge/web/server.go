@@ -74,6 +74,8 @@ type Outcome struct {
 	// Refusal is the code of an answer that the edge gave itself; if it is empty and Cause
 	// is not, the client left or its response was cut short.
 	Refusal mezu.Code
+	// Step is the one of policy.Order that has refused the request, zero if none has.
+	Step policy.Step
 }
 
 // Config is what a Server is made of. All of it is required, unless it says otherwise.

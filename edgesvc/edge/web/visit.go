@@ -35,15 +35,15 @@ func (v *visit) table() *policy.Table {
 	return nil
 }
 
-// decide judges a request for the host. The table is nil if nothing is in force for it.
-func (v *visit) decide(ask *policy.Request) (*policy.Table, policy.Decision) {
+// choose finds the route of a request for the host. The table is nil if nothing is in force for it.
+func (v *visit) choose(ask *policy.Request) (*policy.Table, policy.Decision) {
 	if s := v.site.Load(); s != nil {
-		if t, d := s.Decide(ask); t != nil {
+		if t, d := s.Choose(ask); t != nil {
 			return t, d
 		}
 	}
 	if s := v.find(); s != nil {
-		return s.Decide(ask)
+		return s.Choose(ask)
 	}
 	return nil, policy.Decision{}
 }

@@ -36,7 +36,7 @@ func TestVisit(t *testing.T) {
 	expect := func(want *policy.Table, looks int32) {
 		t.Helper()
 		hosts.looks.Store(0)
-		decided, _ := v.decide(&policy.Request{Method: "GET"})
+		decided, _ := v.choose(&policy.Request{Method: "GET"})
 		if decided != want || v.table() != want || hosts.looks.Load() != looks {
 			t.Errorf("decided by %v, in force %v, %d looks", decided, v.table(), hosts.looks.Load())
 		}
