@@ -1,6 +1,7 @@
 package mezu_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,31 @@ func TestTraffic_Refuses(t *testing.T) {
 	} {
 		c.env.Name = "production"
 		refused(t, c.field, c.env.Validate(), c.field)
+	}
+}
+
+// Routes between which a preflight can't choose are named.
+func TestTraffic_WarnsOfDifferentCORS(t *testing.T) {
+	c := &mezu.CORS{AllowOrigins: []string{"https://a.example"}}
+	beta := map[string]string{"X-Beta": "1"}
+	for name, routes := range map[string][2]mezu.Route{
+		"beta and rest differ in cors: a preflight whose request may have either gets 403": {{Name: "beta", Prefix: "/", Headers: beta, CORS: c}, {Name: "rest", Prefix: "/"}},
+		"":               {{Name: "beta", Prefix: "/", Headers: beta, CORS: c}, {Name: "rest", Prefix: "/", CORS: &mezu.CORS{AllowOrigins: []string{"https://a.example"}}}},
+		"-other path":    {{Name: "beta", Prefix: "/", Headers: beta, CORS: c}, {Name: "rest", Prefix: "/x/"}},
+		"-other methods": {{Name: "beta", Prefix: "/", Headers: beta, Methods: []string{"GET"}, CORS: c}, {Name: "rest", Prefix: "/", Methods: []string{"PUT"}}},
+		"-no conditions": {{Name: "read", Prefix: "/", Methods: []string{"GET"}, CORS: c}, {Name: "rest", Prefix: "/"}},
+	} {
+		want := []string{name}
+		if name == "" || name[0] == '-' {
+			want = nil
+		}
+		if got := mezu.Warnings(t.Context(), routes[:]); !slices.Equal(got, want) {
+			t.Errorf("%s: %q", name, got)
+		}
+		routes[0].ID, routes[1].ID = "rte_1", "rte_2"
+		if got := routes[1].Warnings(t.Context(), routes[:]); !slices.Equal(got, want) {
+			t.Errorf("%s, written alone: %q", name, got)
+		}
 	}
 }
 

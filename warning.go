@@ -2,6 +2,7 @@ package mezu
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -13,6 +14,9 @@ const (
 	// maxShadowSteps bounds the search for shadowed prefixes to some 20 ms for any set of
 	// routes. In one step one pattern reads one byte of a prefix.
 	maxShadowSteps = 1 << 22
+	// maxCORSPairs bounds the search for routes that differ in cors to as much time. Only routes of
+	// one path are compared.
+	maxCORSPairs = 1 << 16
 )
 
 // Warnings are remarks about routes that are valid but may not do what was meant. There are
@@ -39,7 +43,7 @@ func warningsOf(routes []Route, compiled func() ([]*Pattern, error)) []string {
 			out = append(out, "regexp "+p.Source+" "+p.Refused.Detail+"; the route answers 503 route_unavailable")
 		}
 	}
-	return boundWarnings(append(out, shadowWarnings(routes, patterns)...))
+	return boundWarnings(append(append(out, shadowWarnings(routes, patterns)...), corsWarnings(routes)...))
 }
 
 func boundWarnings(out []string) []string {
@@ -51,8 +55,11 @@ func boundWarnings(out []string) []string {
 
 // Warnings are remarks about one route, given all routes of its environment.
 func (r *Route) Warnings(ctx context.Context, all []Route) []string {
-	concerned := []Route{*r}
+	concerned, beside := []Route{*r}, []Route{*r}
 	for i := range all {
+		if o := &all[i]; o.ID != r.ID && o.Mode() == r.Mode() && o.Value() == r.Value() {
+			beside = append(beside, *o)
+		}
 		// Only a public regexp and a protected prefix can shadow each other.
 		if o := &all[i]; r.Mode() != MatchExact && o.Mode() != MatchExact && o.Mode() != r.Mode() {
 			concerned = append(concerned, *o)
@@ -62,7 +69,7 @@ func (r *Route) Warnings(ctx context.Context, all []Route) []string {
 	if err != nil {
 		return boundWarnings(r.ownWarnings())
 	}
-	return boundWarnings(append(r.ownWarnings(), shadowWarnings(concerned, patterns)...))
+	return boundWarnings(append(append(r.ownWarnings(), shadowWarnings(concerned, patterns)...), corsWarnings(beside)...))
 }
 
 // Warnings are remarks about the environment's own settings.
@@ -132,6 +139,52 @@ func shadowWarnings(routes []Route, patterns []*Pattern) []string {
 		}
 	}
 	return out
+}
+
+// corsWarnings names routes between which a preflight can't choose: which of them a request has
+// depends on the value of a header, which a preflight doesn't have yet, and their cors differ.
+func corsWarnings(routes []Route) []string {
+	type match struct {
+		mode  MatchMode
+		value string
+	}
+	var conditional map[match][]*Route
+	for i := range routes {
+		if r := &routes[i]; len(r.Headers) > 0 {
+			if conditional == nil {
+				conditional = map[match][]*Route{}
+			}
+			m := match{r.Mode(), r.Value()}
+			conditional[m] = append(conditional[m], r)
+		}
+	}
+	if conditional == nil {
+		return nil
+	}
+	var out []string
+	work := 0
+	for i := range routes {
+		o := &routes[i]
+		for _, r := range conditional[match{o.Mode(), o.Value()}] {
+			if work++; work > maxCORSPairs {
+				return append(out, "there are too many routes of one path to look for all that differ in cors")
+			}
+			// Two with conditions are met twice.
+			if r == o || len(o.Headers) > 0 && r.Label()+r.matchKey() > o.Label()+o.matchKey() || !r.sharesMethod(o) || reflect.DeepEqual(r.CORS, o.CORS) {
+				continue
+			}
+			if len(out) > MaxWarnings {
+				return out
+			}
+			out = append(out, r.Label()+" and "+o.Label()+" differ in cors: a preflight whose request may have either gets 403")
+		}
+	}
+	return out
+}
+
+// sharesMethod reports whether both routes take some method.
+func (r *Route) sharesMethod(o *Route) bool {
+	return len(r.Methods) == 0 || len(o.Methods) == 0 || slices.ContainsFunc(r.Methods, func(m string) bool { return slices.Contains(o.Methods, m) })
 }
 
 // Unenforced names the fields of the route that this build stores and does not
