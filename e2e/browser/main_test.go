@@ -39,7 +39,8 @@ const programsVariable = "MEZU_PROGRAMS"
 // soakVariable asks for the long forms of tests.
 const soakVariable = "MEZU_SOAK"
 
-// manifest is the mezu.yaml of the tests: people log in for what is below /my/.
+// manifest is the mezu.yaml of the tests: people log in for what is below /my/, and pages of the
+// foreign site, whose origin it names, may read what is below /cors/.
 const manifest = `project: shop
 directories:
   users:
@@ -50,6 +51,11 @@ environments:
     directory: users
     routes:
       - {prefix: /my/, auth: required}
+      - prefix: /cors/
+        cors: {allow_origins: ["%[1]s"], allow_methods: [PUT], allow_headers: [Content-Type, X-Trace], expose_headers: [X-Total], allow_credentials: true, max_age: 10m}
+      - {prefix: /cors/my/, auth: required, cors: {allow_origins: ["%[1]s"], allow_headers: [Content-Type], allow_credentials: true}}
+      - {prefix: /cors/gone/, upstream: "localhost:1", cors: {allow_origins: ["%[1]s"]}}
+      - {prefix: /cors/all/, cors: {allow_origins: ["*"], allow_headers: ["*"]}}
       - {prefix: /}
   cookieless:
     directory: users
@@ -140,7 +146,7 @@ func (w *world) start() (err error) {
 		}
 	}
 	w.workload, w.foreign = httptest.NewServer(w.application()), httptest.NewTLSServer(foreign())
-	if err := os.WriteFile(filepath.Join(w.dir, "mezu.yaml"), []byte(manifest), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "mezu.yaml"), fmt.Appendf(nil, manifest, w.foreign.URL), 0o600); err != nil {
 		return err
 	}
 	if w.public, err = freeAddr(); err != nil {

@@ -44,6 +44,12 @@ func (w *world) application() http.Handler {
 	mux.HandleFunc("/hooks/", inspected)
 	mux.Handle("/streams/events", newTicker())
 	mux.HandleFunc("/streams/socket", echoSocket)
+	mux.HandleFunc("/cors/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Total", "7")
+		// What the route's cors says counts.
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		fmt.Fprint(w, r.Method, r.Header.Get("Content-Type"), r.Header.Get("X-Trace"))
+	})
 	return mux
 }
 
@@ -74,6 +80,12 @@ func socket(w http.ResponseWriter, r *http.Request) {
 func foreign() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, `<!doctype html><title>foreign</title><link rel="icon" href="data:,">`)
+	})
+	mux.HandleFunc("/public", func(w http.ResponseWriter, _ *http.Request) {
+		// As if it came from the internet (Local Network Access).
+		w.Header().Set("Content-Security-Policy", "treat-as-public-address")
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, `<!doctype html><title>foreign</title><link rel="icon" href="data:,">`)
 	})
