@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"reflect"
 	"slices"
 	"strconv"
@@ -15,9 +16,18 @@ import (
 type Preflight struct {
 	// Method is the one that the page wants to use.
 	Method string
-	// Names reports whether the page wants to send a field that it has to ask for, by its name in
-	// lower case.
-	Names func(lower string) bool
+	// Fields are those that the page wants to send and has to ask for, by their names in lower case.
+	Fields iter.Seq[string]
+}
+
+// names reports whether the page asks for a field, by its name in lower case.
+func (p *Preflight) names(lower string) bool {
+	for name := range p.Fields {
+		if name == lower {
+			return true
+		}
+	}
+	return false
 }
 
 // preflight finds the route that the request which is asked for would have. It has CORS, or is
@@ -70,7 +80,7 @@ func (r *Route) mayMeet(ask *Request) (may, sure bool) {
 	sure = true
 	for _, c := range r.conditions {
 		switch {
-		case ask.Preflight.Names(c.lower), unasked[c.lower]:
+		case ask.Preflight.names(c.lower), unasked[c.lower]:
 			sure = false
 		case ask.Carries == nil || !ask.Carries(c.lower, c.value):
 			return false, false
@@ -149,6 +159,11 @@ func compileCORS(r *mezu.Route) *CORS {
 	return c
 }
 
+// Readable reports whether pages of an origin, empty for none, may read answers.
+func (c *CORS) Readable(origin string) bool {
+	return c.AnyOrigin || len(c.AppendOrigin(nil, []byte(origin))) > 0
+}
+
 // AppendOrigin appends an origin if answers may be read by its pages, because it is named or below a
 // host that is.
 func (c *CORS) AppendOrigin(dst, origin []byte) []byte {
@@ -183,13 +198,30 @@ func (s suffix) holds(origin string) bool {
 	return true
 }
 
-// AllowsMethod reports whether a page may use a method. Those that need no leave are allowed.
-func (c *CORS) AllowsMethod(m string) bool {
+// Refuses says why a preflight of a page is refused, empty if it is not. readable says that pages of
+// its origin may read answers.
+func (c *CORS) Refuses(p *Preflight, readable bool) string {
+	switch {
+	case !readable:
+		return "the route's cors does not allow the origin"
+	case !c.allowsMethod(p.Method):
+		return "the route's cors does not allow the method"
+	}
+	for name := range p.Fields {
+		if !c.allowsHeader(name) {
+			return "the route's cors does not allow a header that is asked for"
+		}
+	}
+	return ""
+}
+
+// allowsMethod reports whether a page may use a method. Those that need no leave are allowed.
+func (c *CORS) allowsMethod(m string) bool {
 	return c.anyMethod || m == "GET" || m == "HEAD" || m == "POST" || slices.Contains(c.methods, m)
 }
 
-// AllowsHeader reports whether a page may send a field, by its name in lower case. A star stands for
+// allowsHeader reports whether a page may send a field, by its name in lower case. A star stands for
 // all but Authorization (Fetch, 4.8).
-func (c *CORS) AllowsHeader(lower string) bool {
+func (c *CORS) allowsHeader(lower string) bool {
 	return c.headers[lower] || c.anyHeader && lower != "authorization"
 }

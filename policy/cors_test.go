@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,14 +14,7 @@ import (
 func preflight(t *testing.T, path, method string, names ...string) *policy.Request {
 	r := request(t, "OPTIONS", path)
 	r.Edge = true
-	r.Preflight = &policy.Preflight{Method: method, Names: func(lower string) bool {
-		for _, n := range names {
-			if n == lower {
-				return true
-			}
-		}
-		return false
-	}}
+	r.Preflight = &policy.Preflight{Method: method, Fields: slices.Values(names)}
 	return r
 }
 

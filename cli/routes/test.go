@@ -2,6 +2,7 @@ package routes
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -26,9 +27,11 @@ func newTest(inv *invocation.Invocation, run func(context.Context, *testOptions)
 	return &cli.Command{
 		Name: "test", Usage: "Say what the routes make of a request, without sending one", ArgsUsage: "METHOD URL",
 		Description: "URL is the address of the environment with a path, or a path alone. Without --as and --role nobody is\n" +
-			"logged in; --role \"\" is a user without roles. The routes are judged as edges and Warpgates do.",
+			"logged in; --role \"\" is a user without roles. The routes are judged as edges and Warpgates do, step by\n" +
+			"step: what depends on more than one request is not judged here.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "header", Usage: "the request has the header `NAME=VALUE` (repeatable)"},
+			&cli.StringFlag{Name: "origin", Usage: "a page of `ORIGIN` sends the request; with OPTIONS and --header Access-Control-Request-Method=NAME it is a preflight"},
 			&cli.StringFlag{Name: "ip", Usage: "the client's address is `ADDR`", Value: "192.0.2.1"},
 			&cli.StringFlag{Name: "as", Usage: "the `USER` of the environment's directory, by mail or id, is logged in"},
 			&cli.StringSliceFlag{Name: "role", Usage: "a user with the role `NAME` is logged in (repeatable)"},
@@ -65,6 +68,9 @@ func (o *testOptions) parse(c *cli.Context, target string) (err error) {
 		}
 		name = strings.ToLower(name)
 		o.Question.Header[name] = append(o.Question.Header[name], value)
+	}
+	if origin := c.String("origin"); origin != "" {
+		o.Question.Header["origin"] = append(o.Question.Header["origin"], origin)
 	}
 	if o.Question.As != "" && o.Question.User {
 		return exit.Usagef("--as is a user with the roles that they have; --role has no meaning beside it")
@@ -107,6 +113,8 @@ func (o *testOptions) write(v trial.Verdict) error {
 				return "allowed by the routes: the workload answers if its Warpgate may forward to " + v.Route.Upstream
 			case v.Forwards == trial.ForwardsSome:
 				return "allowed by the routes: the workload answers, unless a Warpgate gets it that may not forward there"
+			case v.Allowed && v.Status != 0:
+				return "answered by the edge: " + strconv.Itoa(v.Status)
 			case v.Allowed:
 				return "allowed: the workload answers"
 			}
@@ -125,6 +133,13 @@ func (o *testOptions) write(v trial.Verdict) error {
 	})
 	for _, s := range v.Steps[:max(0, len(v.Steps)-1)] { // the last step is the verdict itself
 		o.Sayf("passed over %s: %s", terminal.Clean(s.Route), terminal.Clean(s.Result))
+	}
+	for _, j := range v.Order {
+		line := fmt.Sprintf("%-13s  %s", j.Step, j.Result)
+		if j.Detail != "" {
+			line += ": " + terminal.Clean(j.Detail)
+		}
+		o.Sayf("%s", line)
 	}
 	return err
 }

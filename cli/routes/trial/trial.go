@@ -44,9 +44,12 @@ type Verdict struct {
 	// Missing is what the user lacks, if that is why the request is refused.
 	Missing *policy.Missing `json:"missing,omitempty"`
 	// Route is the route that was chosen, if one was.
-	Route *mezu.Route        `json:"route,omitempty"`
-	Allow []string           `json:"allow,omitempty"`
+	Route *mezu.Route `json:"route,omitempty"`
+	Allow []string    `json:"allow,omitempty"`
+	// Steps are the routes that were passed over, and the verdict.
 	Steps []policy.Candidate `json:"steps,omitempty"`
+	// Order is what each step makes of the request, up to the one that refuses or answers it.
+	Order []Judged `json:"order,omitempty"`
 	// Forwards is what the connected Warpgates make of a request that the routes allow: yes, no,
 	// some, or unknown. It is empty if nothing can go wrong there, as far as is known.
 	Forwards string `json:"forwards,omitempty"`
@@ -169,17 +172,22 @@ func (t *trial) judge(s api.RoutesState, factor bool) (v Verdict, route *policy.
 		return v.refused(err), nil, nil
 	}
 	v.Canonical = path.Path
-	request := &policy.Request{Method: t.q.Method, Path: path, Client: t.q.Client, Carries: func(name, value string) bool {
+	request := &policy.Request{Method: t.q.Method, Path: path, Client: t.q.Client, Edge: true, Preflight: t.asksFor(), Carries: func(name, value string) bool {
 		lines := t.q.Header[name]
 		return len(lines) > 0 && !slices.ContainsFunc(lines, func(line string) bool { return line != value })
 	}}
 	if t.q.User {
 		request.Grant = &mezu.Grant{Environment: env.ID, Directory: env.DirectoryID, Roles: t.q.Roles}
 	}
-	d, steps := table.Explain(request)
-	v.Allowed, v.Code, v.Detail, v.Missing, v.Allow, v.Steps = d.Allowed(), d.Code, d.Detail, d.Missing, d.Allow, steps
-	if !v.Allowed {
-		v.Status = d.Code.Status()
+	d, candidates := table.Explain(request)
+	v.Missing, v.Allow, v.Steps, v.Order = d.Missing, d.Allow, candidates, t.steps(&d, request)
+	switch last := v.Order[len(v.Order)-1]; last.Result {
+	case Refused:
+		v.Code, v.Detail, v.Status = last.code, last.Detail, last.status
+	case Answered:
+		v.Allowed, v.Status = true, last.status
+	default:
+		v.Allowed = true
 	}
 	if d.Route != nil {
 		v.Route = d.Route.Route

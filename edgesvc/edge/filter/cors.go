@@ -34,29 +34,18 @@ func (x *Exchange) Preflight() *policy.Preflight {
 	if origin == nil || !once || mezu.ValidateMethod(string(method)) != nil {
 		return nil
 	}
-	x.asked = policy.Preflight{Method: string(method), Names: x.names}
+	x.asked = policy.Preflight{Method: string(method), Fields: x.requested}
 	return &x.asked
-}
-
-// names reports whether a preflight names a field that the page wants to send.
-func (x *Exchange) names(lower string) bool {
-	found := false
-	for name := range x.requested() {
-		found = found || name == lower
-	}
-	return found
 }
 
 // requested are the names in Access-Control-Request-Headers, in lower case. The head of a request
 // bounds how many there are.
-func (x *Exchange) requested() func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := range x.Request.Fields {
-			if f := &x.Request.Fields[i]; f.Is("access-control-request-headers") {
-				for name := range bytes.SplitSeq(f.Value, []byte{','}) {
-					if name = bytes.TrimSpace(name); len(name) > 0 && !yield(strings.ToLower(string(name))) {
-						return
-					}
+func (x *Exchange) requested(yield func(string) bool) {
+	for i := range x.Request.Fields {
+		if f := &x.Request.Fields[i]; f.Is("access-control-request-headers") {
+			for name := range bytes.SplitSeq(f.Value, []byte{','}) {
+				if name = bytes.TrimSpace(name); len(name) > 0 && !yield(strings.ToLower(string(name))) {
+					return
 				}
 			}
 		}
@@ -97,16 +86,8 @@ func (cors) Request(x *Exchange) (*Answer, error) {
 		return nil, nil
 	}
 	c := x.Route.CORS
-	switch {
-	case len(x.reader) == 0:
-		return nil, &mezu.Error{Code: mezu.CodeForbidden, Detail: "the route's cors does not allow the origin"}
-	case !c.AllowsMethod(x.asked.Method):
-		return nil, &mezu.Error{Code: mezu.CodeForbidden, Detail: "the route's cors does not allow the method"}
-	}
-	for name := range x.requested() {
-		if !c.AllowsHeader(name) {
-			return nil, &mezu.Error{Code: mezu.CodeForbidden, Detail: "the route's cors does not allow a header that is asked for"}
-		}
+	if why := c.Refuses(&x.asked, len(x.reader) > 0); why != "" {
+		return nil, &mezu.Error{Code: mezu.CodeForbidden, Detail: why}
 	}
 	a := &Answer{Status: 204, Header: []policy.Header{
 		{Name: "Access-Control-Allow-Methods", Value: allowed(c.Methods, x.asked.Method)},

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -21,13 +22,11 @@ func (origin) Request(x *Exchange) (*Answer, error) {
 
 func (origin) Response(*Exchange, *relay.ResponseHead, From) {}
 
-// upgradeOrigin refuses a WebSocket of another site's page on a route that asks who its users are.
-// Browsers send cookies with every WebSocket, which knows no same-origin policy (RFC 6455, 10.2).
-// Pages of an origin that the route's cors names may open one.
+// upgradeOrigin refuses a WebSocket of another site's page (policy.Route.AdmitsUpgrade).
 type upgradeOrigin struct{}
 
 func (upgradeOrigin) Request(x *Exchange) (*Answer, error) {
-	if x.Request.Upgrade == "" || !x.Route.AsksWho() || ownPage(&x.Request) || x.allowedOrigin() {
+	if x.Request.Upgrade == "" || x.Route.AdmitsUpgrade(ownPage(&x.Request), x.allowedOrigin()) {
 		return nil, nil
 	}
 	return nil, errOtherSite
@@ -41,9 +40,8 @@ var errOtherSite = &mezu.Error{Code: mezu.CodeForbidden, Detail: "the request co
 // 9.2.1).
 func safe(method string) bool { return method == "GET" || method == "HEAD" || method == "OPTIONS" }
 
-// ownPage reports whether a request comes from a page of its own host, or from no page: a
-// program sends no Origin, and a browser one with every request that is not safe and every
-// WebSocket. A page that hides where it is sends «null»; then Sec-Fetch-Site tells.
+// ownPage reports whether a request comes from a page of its own host or from none
+// (policy.OwnPage). One with a field twice does not.
 func ownPage(r *relay.Request) bool {
 	from, site, twice := "", "", false
 	for i := range r.Fields {
@@ -56,11 +54,5 @@ func ownPage(r *relay.Request) bool {
 			site = string(f.Value)
 		}
 	}
-	switch {
-	case twice:
-		return false
-	case site != "":
-		return (site == "same-origin" || site == "none") && (from == "" || from == "null" || from == "https://"+r.Authority)
-	}
-	return from == "" || from == "https://"+r.Authority
+	return !twice && policy.OwnPage(r.Authority, from, site)
 }
