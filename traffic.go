@@ -235,6 +235,9 @@ func (l *RateLimit) validateBurst(field string) error {
 	return nil
 }
 
+// Breaks is Route.Breaks for this field alone.
+func (c *CORS) Breaks() error { return c.validate("cors") }
+
 // validate checks a cross-origin policy; nil is none.
 func (c *CORS) validate(field string) error {
 	if c == nil {

@@ -80,9 +80,10 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 		return nil, err
 	}
 	r.compileNeeds(b)
-	if r.close(b, b.Unknown(i)); r.Closed == "" {
-		r.CORS = compileCORS(configured)
+	if configured.CORS.Breaks() == nil {
+		r.CORS = compileCORS(configured) // of a closed route, too: scripts read why it is closed
 	}
+	r.close(b, b.Unknown(i))
 	return r, nil
 }
 
