@@ -46,6 +46,20 @@ const (
 	// tellInterval is the least time between two lines in the log. Each says how many were
 	// turned away since the one before.
 	tellInterval = time.Minute
+
+	// subscriber6 is how many bits of an address of IPv6 count as one address, and site6 how
+	// many as one network: a provider gives a customer no more than a /48 (RFC 6177).
+	subscriber6, site6 = 64, 48
+	// NetworkFactor is how many times as much a network of IPv6 may have as one address.
+	// Whoever has a /48 has 65,536 addresses of the kind that counts.
+	NetworkFactor = 8
+
+	// crowdedAt is the part of the places, of a hundred, from which a listener takes nobody
+	// whom it would have to refuse, and easedAt the part below which it does again.
+	crowdedAt, easedAt, hundred = 90, 80, 100
+	// freshFor is how long a connection does not wait that has come or asked just now: such as
+	// were let in last must not go for those that come next.
+	freshFor = time.Second
 )
 
 // Config is what a Table is made of.
@@ -57,6 +71,16 @@ type Config struct {
 	// OwnerShare is how many of them one owner may hold while places are scarce; if
 	// zero, owners have no share of their own.
 	OwnerShare int
+	// MostOfAddress is how many connections one address may have, and NetworkFactor times as
+	// many a network of IPv6, whether places are scarce or not. Those in Beside count, too. If
+	// zero, places alone bound it. Unlimited says which addresses it is not for.
+	MostOfAddress int
+	Beside        []*Table
+	Unlimited     func(netip.Addr) bool
+	// Allow is asked before a new connection gets a place; if nil, all may come.
+	Allow func(netip.Addr) bool
+	// TooMany is told of each that MostOfAddress turns away; if nil, nobody is.
+	TooMany func(netip.Addr)
 	// Log gets a line when somebody is turned away, once in a while; if nil, nobody.
 	Log *slog.Logger
 }
@@ -80,9 +104,12 @@ type Table struct {
 	closed    bool
 	open      map[*Conn]struct{}
 	addresses map[netip.Prefix]*holder
+	networks  map[netip.Prefix]int // places of networks of IPv6
 	owners    map[string]*holder
 	silent    heaviest // addresses with silent connections
 	everybody holder
+	crowded   bool   // Crowded, the last time
+	stale     holder // all that may go while it is crowded
 	told      time.Time
 	toldOf    Counts // up to where the log has told
 }
@@ -104,7 +131,7 @@ type Counts struct{ Refused, Evicted uint64 }
 
 // New makes a Table.
 func New(c Config) *Table {
-	return &Table{cfg: c, open: map[*Conn]struct{}{}, addresses: map[netip.Prefix]*holder{}, owners: map[string]*holder{}}
+	return &Table{cfg: c, open: map[*Conn]struct{}{}, addresses: map[netip.Prefix]*holder{}, networks: map[netip.Prefix]int{}, owners: map[string]*holder{}}
 }
 
 // Places is how many there are.
@@ -141,29 +168,117 @@ func (t *Table) Close() {
 	}
 }
 
+// Crowded reports whether a listener is to take nobody for now: nine tenths of the places are
+// taken, and none of them has waited for a second. It stays so until a fifth of them is free.
+// What has waited is closed, and not only when the last place is taken.
+func (t *Table) Crowded() bool {
+	t.mu.Lock()
+	limit := crowdedAt
+	if t.crowded {
+		limit = easedAt
+	}
+	t.crowded = len(t.open)*hundred >= t.cfg.Places*limit
+	var victims []*Conn
+	if t.crowded {
+		old := sinceStart(time.Now().Add(-freshFor))
+		its := func(c *Conn) bool { return c.since.Load() < old }
+		victims = t.sweep(&t.stale, its, its)
+		t.crowded = len(victims) == 0
+		t.evicted.Add(uint64(len(victims)))
+	}
+	crowded, told := t.crowded, t.news(len(victims) > 0)
+	t.mu.Unlock()
+	told.tell(t.cfg)
+	for _, v := range victims {
+		v.Close()
+	}
+	return crowded
+}
+
+// Idle closes the connections that wait for their next request, and whose last one came
+// before that time, and says how many they were.
+func (t *Table) Idle(before time.Time) (n int) {
+	at := sinceStart(before)
+	for _, c := range t.All() {
+		if c.since.Load() < at && c.state.CompareAndSwap(idle, closing) {
+			c.Close()
+			n++
+		}
+	}
+	return n
+}
+
 // Admit gives a new connection a place, or returns nil. Whose place it took is closed.
 func (t *Table) Admit(raw net.Conn) *Conn {
-	c := &Conn{Conn: raw, from: origin(raw.RemoteAddr())}
-	c.since.Store(time.Now().UnixNano())
+	address := addressOf(raw.RemoteAddr())
+	c := &Conn{Conn: raw, from: origin(address)}
+	c.since.Store(sinceStart(time.Now()))
+	if t.cfg.Allow != nil && !t.cfg.Allow(address) {
+		return nil
+	}
+	if t.fills(address) {
+		if t.cfg.TooMany != nil {
+			t.cfg.TooMany(address)
+		}
+		return nil
+	}
 	if !t.enter(c, "") {
 		return nil
 	}
 	return c
 }
 
-// origin is the address whose share a connection counts against: of IPv6 the network
-// that one customer has, and so can take any address of.
-func origin(a net.Addr) netip.Prefix {
+// fills reports whether an address has as many connections as it may, or its network has.
+func (t *Table) fills(address netip.Addr) bool {
+	if t.cfg.MostOfAddress == 0 || t.cfg.Unlimited != nil && t.cfg.Unlimited(address) {
+		return false
+	}
+	from, around := origin(address), network(address)
+	its, theirs := t.held(from, around)
+	for _, b := range t.cfg.Beside {
+		i, n := b.held(from, around)
+		its, theirs = its+i, theirs+n
+	}
+	return its >= t.cfg.MostOfAddress || theirs >= NetworkFactor*t.cfg.MostOfAddress
+}
+
+// held is how many places an address has, and its network.
+func (t *Table) held(from, around netip.Prefix) (its, theirs int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if h := t.addresses[from]; h != nil {
+		its = h.places
+	}
+	return its, t.networks[around]
+}
+
+// addressOf is the address of a peer, the zero one if it has none.
+func addressOf(a net.Addr) netip.Addr {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// origin is the address whose share a connection counts against: of IPv6 the network
+// that one customer has, and so can take any address of.
+func origin(address netip.Addr) netip.Prefix {
+	bits := subscriber6
+	if address.Is4() {
+		bits = address.BitLen()
+	}
+	p, _ := address.Prefix(bits) // the zero one, if there is no address
+	return p
+}
+
+// network is what may belong to one attacker with many addresses; the zero Prefix where that
+// is the address alone.
+func network(address netip.Addr) netip.Prefix {
+	if !address.Is6() {
 		return netip.Prefix{}
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := 64
-	if addr.Is4() {
-		bits = 32
-	}
-	p, _ := addr.Prefix(bits) // the zero one, if there is no address
+	p, _ := address.Prefix(site6)
 	return p
 }
 
@@ -322,6 +437,9 @@ func (t *Table) add(c *Conn, owner string) {
 		t.addresses[c.from] = c.address
 	}
 	c.address.places++
+	if c.from.Addr().Is6() {
+		t.networks[network(c.from.Addr())]++
+	}
 	if owner != "" {
 		if c.owner = t.owners[owner]; c.owner == nil {
 			c.owner = &holder{share: t.cfg.OwnerShare, scarce: t.cfg.Places - t.cfg.Places/ownersKept, by: map[netip.Prefix]int{}}
@@ -346,6 +464,12 @@ func (t *Table) remove(c *Conn) {
 	t.spoke(c)
 	if c.address.places--; c.address.places == 0 {
 		delete(t.addresses, c.from)
+	}
+	if c.from.Addr().Is6() {
+		around := network(c.from.Addr())
+		if t.networks[around]--; t.networks[around] == 0 {
+			delete(t.networks, around)
+		}
 	}
 	if c.owner != nil {
 		if c.owner.by[c.from]--; c.owner.by[c.from] == 0 {

@@ -239,12 +239,12 @@ func TestOrigin(t *testing.T) {
 		"192.0.2.1:80": "192.0.2.1/32", "[::ffff:192.0.2.1]:80": "192.0.2.1/32",
 		"[2001:db8:1:2:3:4:5:6]:80": "2001:db8:1:2::/64", "[fe80::1%eth0]:80": "fe80::/64",
 	} {
-		got := origin(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(in)))
+		got := origin(addressOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(in))))
 		if got.String() != want {
 			t.Errorf("%s counts as %s", in, got)
 		}
 	}
-	if got := origin(&net.UnixAddr{}); got.IsValid() {
+	if got := origin(addressOf(&net.UnixAddr{})); got.IsValid() {
 		t.Errorf("a Unix socket counts as %v", got)
 	}
 }
@@ -312,7 +312,7 @@ func TestStreams(t *testing.T) {
 	if !c.Busy() || c.Retire() {
 		t.Error("with one request under way it waits")
 	}
-	if c.EndStream(); c.Busy() || c.since.Load() != at.Add(2).UnixNano() {
+	if c.EndStream(); c.Busy() || c.since.Load() != sinceStart(at.Add(2)) {
 		t.Errorf("busy: %v, since %d", c.Busy(), c.since.Load())
 	}
 	var wg sync.WaitGroup

@@ -24,7 +24,7 @@ type Conn struct {
 	net.Conn
 	from      netip.Prefix
 	state     atomic.Int32
-	since     atomic.Int64 // when it came, or its last request; Unix time in ns
+	since     atomic.Int64 // when it came, or its last request (sinceStart)
 	closed    atomic.Bool
 	entrusted atomic.Bool
 	table     atomic.Pointer[Table]
@@ -39,6 +39,12 @@ type Conn struct {
 	listed         *list.Element // among the silent ones
 }
 
+// start is where sinceStart counts from.
+var start = time.Now()
+
+// sinceStart is a time as a number that no change of the clock moves.
+func sinceStart(at time.Time) int64 { return int64(at.Sub(start)) }
+
 // Of finds the Conn below what wraps it, or nil.
 func Of(c net.Conn) *Conn {
 	for {
@@ -52,6 +58,9 @@ func Of(c net.Conn) *Conn {
 		c = outer.NetConn()
 	}
 }
+
+// Address is where the connection comes from, the zero one if that is no address.
+func (c *Conn) Address() netip.Addr { return addressOf(c.RemoteAddr()) }
 
 // NetConn is the connection that has the place.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
@@ -91,7 +100,7 @@ func (c *Conn) Begin() bool {
 
 // Rest ends what Begin began: the connection waits, and has waited since its last request came.
 func (c *Conn) Rest(since time.Time) {
-	c.since.Store(since.UnixNano())
+	c.since.Store(sinceStart(since))
 	c.state.CompareAndSwap(busy, idle)
 }
 
@@ -105,7 +114,7 @@ func (c *Conn) BeginStream(at time.Time) bool {
 		return false
 	}
 	c.streams++
-	c.since.Store(at.UnixNano())
+	c.since.Store(sinceStart(at))
 	return true
 }
 

@@ -49,7 +49,7 @@ type edgeNode struct {
 	w                 *world
 	name              string
 	https, admin, dir string
-	args              []string
+	args, env         []string
 	*process
 }
 
@@ -137,9 +137,15 @@ func invoke[Out any](w *world, c *api.Client, op api.Operation, in any, params .
 
 func (w *world) addEdge(name string, more ...string) *edgeNode {
 	w.t.Helper()
+	return w.addEdgeIn(nil, name, more...)
+}
+
+// addEdgeIn starts an edge with further environment variables.
+func (w *world) addEdgeIn(env []string, name string, more ...string) *edgeNode {
+	w.t.Helper()
 	token := invoke[api.JoinTokenResponse](w, w.client, api.OpCreateJoinToken, nil)
 	file := w.secretFile(name+".token", token.Token)
-	e := &edgeNode{w: w, name: name, https: freeAddr(w.t), admin: freeAddr(w.t), dir: filepath.Join(w.dir, name)}
+	e := &edgeNode{w: w, name: name, env: env, https: freeAddr(w.t), admin: freeAddr(w.t), dir: filepath.Join(w.dir, name)}
 	e.args = append([]string{"edge", "--control", "https://" + w.api, "--ca-file", w.caFile(), "--join-token-file", file, "--state", e.dir,
 		"--name", name, "--https-addr", e.https, "--admin-addr", e.admin}, more...)
 	w.edges = append(w.edges, e)
@@ -150,7 +156,7 @@ func (w *world) addEdge(name string, more ...string) *edgeNode {
 
 func (e *edgeNode) run() {
 	e.w.t.Helper()
-	e.process = startWith(e.w.t, e.name, nil, e.w.program("mezusphere"), e.args...)
+	e.process = startWith(e.w.t, e.name, e.env, e.w.program("mezusphere"), e.args...)
 }
 
 func (w *world) secretFile(name, secret string) string {

@@ -33,18 +33,21 @@ type Rate struct {
 	Burst  int
 }
 
-// Limiter limits the events of each key. It is safe for concurrent use.
-type Limiter struct {
+// Limiter limits the events of keys that are text.
+type Limiter = Keyed[string]
+
+// Keyed limits the events of each key. It is safe for concurrent use.
+type Keyed[K comparable] struct {
 	interval, tolerance time.Duration
 	seed                maphash.Seed
-	shards              [shards]shard
+	shards              [shards]shard[K]
 }
 
-type shard struct {
+type shard[K comparable] struct {
 	mu sync.Mutex
 	// due is the theoretical arrival time of each key's next event. A key that isn't in
 	// it has had no event lately.
-	due map[string]time.Time
+	due map[K]time.Time
 	// shared is the same for all keys together that found no room in due.
 	shared time.Time
 	// tidied is when room was last made.
@@ -52,18 +55,21 @@ type shard struct {
 }
 
 // New makes a limiter of a rate. All numbers of the rate must be positive.
-func New(r Rate) *Limiter {
+func New(r Rate) *Limiter { return NewKeyed[string](r) }
+
+// NewKeyed is New for keys of any kind. Those without a pointer cost no allocation.
+func NewKeyed[K comparable](r Rate) *Keyed[K] {
 	interval := r.Per / time.Duration(r.Events)
-	return &Limiter{interval: interval, tolerance: interval * time.Duration(r.Burst-1), seed: maphash.MakeSeed()}
+	return &Keyed[K]{interval: interval, tolerance: interval * time.Duration(r.Burst-1), seed: maphash.MakeSeed()}
 }
 
 // Interval is the time between two events of a key that has used up its burst.
-func (l *Limiter) Interval() time.Duration { return l.interval }
+func (l *Keyed[K]) Interval() time.Duration { return l.interval }
 
 // Allow reports whether a key may have an event now, and counts it if so. If not, wait is
 // the time after which it would be allowed.
-func (l *Limiter) Allow(key string, now time.Time) (wait time.Duration, ok bool) {
-	s := &l.shards[maphash.String(l.seed, key)%shards]
+func (l *Keyed[K]) Allow(key K, now time.Time) (wait time.Duration, ok bool) {
+	s := &l.shards[maphash.Comparable(l.seed, key)%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	due, known := s.due[key]
@@ -87,8 +93,8 @@ func (l *Limiter) Allow(key string, now time.Time) (wait time.Duration, ok bool)
 }
 
 // Spent reports whether a key may have no event now. It counts none.
-func (l *Limiter) Spent(key string, now time.Time) bool {
-	s := &l.shards[maphash.String(l.seed, key)%shards]
+func (l *Keyed[K]) Spent(key K, now time.Time) bool {
+	s := &l.shards[maphash.Comparable(l.seed, key)%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	due, known := s.due[key]
@@ -100,9 +106,9 @@ func (l *Limiter) Spent(key string, now time.Time) bool {
 
 // room reports whether the shard has room for one more key. If it is full it removes the keys
 // whose time has passed, because a key that is missing means the same.
-func (s *shard) room(now time.Time) bool {
+func (s *shard[K]) room(now time.Time) bool {
 	if s.due == nil {
-		s.due = map[string]time.Time{}
+		s.due = map[K]time.Time{}
 	}
 	if len(s.due) < maxKeys {
 		return true

@@ -86,3 +86,13 @@ func TestLimiter_ManyKeys(t *testing.T) {
 		t.Error("there is no room after all keys have rested")
 	}
 }
+
+// Keys of a fixed size cost nothing to look up.
+func TestKeyed_Allocations(t *testing.T) {
+	l := gcra.NewKeyed[[16]byte](gcra.Rate{Events: 1000, Per: time.Second, Burst: 1000})
+	now := time.Now()
+	l.Allow([16]byte{1}, now)
+	if n := testing.AllocsPerRun(100, func() { l.Allow([16]byte{1}, now) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -448,6 +448,14 @@ func (s *Stream) Request(req *relay.Request, names *relay.Names) error {
 	return err
 }
 
+// EndConn has the connection end when no request is under way on it. Its client is told to
+// open no more.
+func (s *Stream) EndConn() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.c.end.(*serverConn).drain()
+}
+
 // Protocol is the protocol of an extended CONNECT (RFC 8441), empty if it is none.
 func (s *Stream) Protocol() string { return s.head.Protocol() }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/edgesvc/archive"
 	"github.com/mezusphere/mezu/edgesvc/control"
+	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/namedfile"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -60,20 +61,26 @@ type config struct {
 
 	Quotas []string `yaml:"quotas"`
 
-	Control          string  `yaml:"control"`
-	CAFile           string  `yaml:"ca_file"`
-	JoinTokenFile    string  `yaml:"join_token_file"`
-	Name             string  `yaml:"name"`
-	HTTPSAddr        string  `yaml:"https_addr"`
-	TunnelAddr       string  `yaml:"tunnel_addr"`
-	PublicAddress    string  `yaml:"public_address"`
-	TunnelAddress    string  `yaml:"tunnel_address"`
-	MaxConns         decimal `yaml:"max_conns"`
-	ClientShare      decimal `yaml:"client_share"`
-	EnvironmentShare decimal `yaml:"environment_share"`
-	TLSCert          string  `yaml:"tls_cert"`
-	TLSKey           string  `yaml:"tls_key"`
-	EdgeAdminAddr    string  `yaml:"edge_admin_addr"`
+	Control               string   `yaml:"control"`
+	CAFile                string   `yaml:"ca_file"`
+	JoinTokenFile         string   `yaml:"join_token_file"`
+	Name                  string   `yaml:"name"`
+	HTTPSAddr             string   `yaml:"https_addr"`
+	TunnelAddr            string   `yaml:"tunnel_addr"`
+	PublicAddress         string   `yaml:"public_address"`
+	TunnelAddress         string   `yaml:"tunnel_address"`
+	MaxConns              decimal  `yaml:"max_conns"`
+	ClientShare           decimal  `yaml:"client_share"`
+	EnvironmentShare      decimal  `yaml:"environment_share"`
+	TLSCert               string   `yaml:"tls_cert"`
+	AddressConnections    decimal  `yaml:"address_connections"`
+	AddressHandshakes     decimal  `yaml:"address_handshakes"`
+	AddressHandshakeBurst decimal  `yaml:"address_handshake_burst"`
+	AddressRequests       decimal  `yaml:"address_requests"`
+	AddressRequestBurst   decimal  `yaml:"address_request_burst"`
+	UnlimitedAddresses    []string `yaml:"unlimited_addresses"`
+	TLSKey                string   `yaml:"tls_key"`
+	EdgeAdminAddr         string   `yaml:"edge_admin_addr"`
 }
 
 // Roles of the program.
@@ -187,6 +194,12 @@ func (c *config) keys() []key {
 		{"max_conns", "edge all", "N data connections of one Warpgate at most; 0 for what memory and descriptors carry", number(&c.MaxConns)},
 		{"client_share", "edge all", "N of a hundred of them one client address may hold while others wait; 0 for 50, 100 for all", number(&c.ClientShare)},
 		{"environment_share", "edge all", "N of a hundred connections one environment may hold while they are scarce; 0 for 25, 100 for all", number(&c.EnvironmentShare)},
+		{"address_connections", "edge all", "N connections of one address, eight times as many of a /48 of IPv6; 0 for 512", number(&c.AddressConnections)},
+		{"address_handshakes", "edge all", "N new connections a second of one address; 0 for 50", number(&c.AddressHandshakes)},
+		{"address_handshake_burst", "edge all", "N of them at once; 0 for four times address_handshakes", number(&c.AddressHandshakeBurst)},
+		{"address_requests", "edge all", "N requests a second of one address; 0 for 2000", number(&c.AddressRequests)},
+		{"address_request_burst", "edge all", "N of them at once; 0 for twice address_requests", number(&c.AddressRequestBurst)},
+		{"unlimited_addresses", "edge all", "RANGE,… addresses and ranges that these limits are not for, such as a load balancer's; else those of this machine", list(&c.UnlimitedAddresses)},
 		{"tls_cert", "edge all", "FILE a certificate for the edge domain; else the internal CA issues one an endpoint", text(&c.TLSCert)},
 		{"tls_key", "edge all", "FILE its key", text(&c.TLSKey)},
 		{"edge_admin_addr", "all", "ADDR the same as --admin-addr, for the edge", text(&c.EdgeAdminAddr)},
@@ -337,6 +350,9 @@ func (c *config) validate(role string) error {
 	if c.ClientShare < 0 || c.ClientShare > 100 {
 		return mezu.Invalid("client_share", "is between 1 and 100, or 0 for the default, not %d", c.ClientShare)
 	}
+	if _, err := c.allowances(); err != nil {
+		return err
+	}
 	if err := mezu.ValidateName("name", c.Name); err != nil {
 		return err
 	}
@@ -358,6 +374,22 @@ func (c *config) validate(role string) error {
 		return err
 	}
 	return c.validateRole(role)
+}
+
+// allowances are what one address may take of an edge.
+func (c *config) allowances() (a shed.Allowances, err error) {
+	a = shed.Allowances{
+		Connections: int(c.AddressConnections), Handshakes: int(c.AddressHandshakes), HandshakeBurst: int(c.AddressHandshakeBurst),
+		Requests: int(c.AddressRequests), RequestBurst: int(c.AddressRequestBurst),
+	}
+	for i, text := range c.UnlimitedAddresses {
+		r, err := mezu.ParseIPRange(text)
+		if err != nil {
+			return a, mezu.Invalid(fmt.Sprintf("unlimited_addresses[%d]", i), "%s", err.(*mezu.Error).Detail)
+		}
+		a.Unlimited = append(a.Unlimited, r)
+	}
+	return a, a.Validate()
 }
 
 // maxCallRate is as high as no limit.

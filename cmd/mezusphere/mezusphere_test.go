@@ -67,7 +67,7 @@ func TestEveryKeyIsAFlag(t *testing.T) {
 			t.Errorf("%s: %v", k.name, err)
 		}
 		yaml := write(t, k.name+": 7\n")
-		if strings.HasSuffix(k.name, "hosts") || k.name == "quotas" {
+		if strings.HasSuffix(k.name, "hosts") || k.name == "quotas" || k.name == "unlimited_addresses" {
 			yaml = write(t, k.name+": [a]\n")
 		}
 		if err := defaults().readFile(t.Context(), yaml); err != nil {

@@ -42,6 +42,7 @@ func (p *program) serve(ctx context.Context, role string, args []string) (int, e
 	if err := process.CheckDescriptors(least); err != nil {
 		return exit.Of(err), err
 	}
+	process.LimitMemory()
 	p.outlets.Serve()
 	drain, cut, stop := process.Signals(ctx)
 	defer stop()
@@ -159,11 +160,12 @@ func connections(role string) process.Connections {
 // process, with which the edge enrols; nil if there is none.
 func (p *program) edgeConfig(ctx context.Context, role string, c *config, ctl *control.Control, log *slog.Logger) edge.Config {
 	conns, _ := c.dataConns(role)
+	allowances, _ := c.allowances() // which was checked as it was read
 	cfg := edge.Config{
 		Control: c.Control, CAFile: c.CAFile, StateDir: c.stateOf(role, roleEdge), HTTPSAddr: c.HTTPSAddr, TunnelAddr: c.TunnelAddr,
 		AdminAddr: c.AdminAddr, Name: c.Name, PublicAddress: c.PublicAddress, TunnelAddress: c.TunnelAddress, MaxConns: conns, ClientShare: int(c.ClientShare),
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, Log: log.With("service", roleEdge), Version: version,
-		Connections: connections(role).Edge, EnvironmentShare: int(c.EnvironmentShare), LinesLost: p.outlets.Lost,
+		Connections: connections(role).Edge, EnvironmentShare: int(c.EnvironmentShare), Allowances: allowances, LinesLost: p.outlets.Lost,
 	}
 	switch {
 	case ctl != nil:

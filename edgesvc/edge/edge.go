@@ -26,6 +26,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/edge/logout"
 	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -64,6 +65,8 @@ type Config struct {
 	// EnvironmentShare is how many of a hundred public connections one environment may hold
 	// while connections are scarce; if zero, DefaultEnvironmentShare.
 	EnvironmentShare int
+	// Allowances are what one address may take of the public listener.
+	Allowances shed.Allowances
 	// ClientShare is the part of a Warpgate's data connections, in percent, that one client
 	// address may hold while others wait; if zero, the tunnel's default.
 	ClientShare int
@@ -106,6 +109,7 @@ type Edge struct {
 	pages    *hosted.Pages
 	web      *web.Server
 
+	guard  *shed.Guard
 	places *places
 	cut    context.Context // ends when nothing may go on
 	cutNow context.CancelFunc
@@ -137,7 +141,12 @@ func New(cfg Config) (*Edge, error) {
 	if err := cfg.judgePlaces(); err != nil {
 		return nil, err
 	}
-	e := &Edge{cfg: cfg, metrics: newMetrics(), places: newPlaces(cfg)}
+	if err := cfg.Allowances.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Edge{cfg: cfg, metrics: newMetrics()}
+	e.guard = shed.New(shed.Config{Allowances: cfg.Allowances, CloseIdle: e.closeIdle, Log: cfg.Log})
+	e.places = newPlaces(cfg, e.guard)
 	e.cut, e.cutNow = context.WithCancel(context.Background())
 	return e, nil
 }
@@ -217,16 +226,17 @@ func (e *Edge) assemble() (err error) {
 	})
 	e.pages = hosted.New(hosted.Config{Client: e.member.Client, Keys: e.member.AssertionKeys})
 	e.web = web.New(web.Config{
-		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
+		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Guard: e.guard, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
 		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,
 	})
-	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, cut: e.cut, log: e.cfg.Log}
+	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, guard: e.guard, cut: e.cut, log: e.cfg.Log}
 	e.front, err = front.New(front.Config{
 		Listener: e.public, PeerListener: e.tunnels,
 		Arriving: e.places.arriving, PeersArriving: e.places.tunnelArriving,
 		Public: front.Public{
 			Handler: e.web, Protocols: web.Protocols(), Places: e.places.public,
 			Owner: e.environmentOf, Certificate: e.publicCertificate, NotTLS: e.web.NotTLS,
+			TakesNone: e.guard.TakesNone, NoConnection: e.guard.NoConnection,
 		},
 		Peers: front.Peers{
 			Handler: e.gate, ServerName: mezu.TunnelServerName,
@@ -238,6 +248,13 @@ func (e *Edge) assemble() (err error) {
 }
 
 func (e *Edge) draining() bool { return e.front.Draining() }
+
+// idleGrace is how long a connection waits for its next request before it counts as idle
+// while memory is short: a page that loads asks again within it.
+const idleGrace = time.Second
+
+// closeIdle closes public connections that wait.
+func (e *Edge) closeIdle() { e.places.public.Idle(time.Now().Add(-idleGrace)) }
 
 // environmentOf names the environment that has a host, if there is one.
 func (e *Edge) environmentOf(serverName string) string {
@@ -316,6 +333,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(e.front.Run)
+	wg.Go(func() { e.guard.Run(memberCtx) })
 	wg.Go(func() { e.sessions.Run(memberCtx) })
 	wg.Go(func() { e.logouts.Run(memberCtx) })
 	if e.admin != nil {

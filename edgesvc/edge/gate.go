@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
 	"github.com/mezusphere/mezu/edgesvc/edge/member"
+	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -19,6 +20,7 @@ type gate struct {
 	member   *member.Member
 	hub      *tunnel.Hub
 	places   *places
+	guard    *shed.Guard
 	cut      context.Context // ends when nothing may go on
 	log      *slog.Logger
 	configs  atomic.Pointer[gateTLS] // nil until enrolled
@@ -73,7 +75,11 @@ func (g *gate) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
 	if control {
 		// In a goroutine of its own: the stack of this one has grown in the handshake, and
 		// a Warpgate stays for days.
-		g.controls.Go(func() { g.serveControl(conn, id) })
+		gone := g.guard.Tunnel(admitted.Address())
+		g.controls.Go(func() {
+			defer gone()
+			g.serveControl(conn, id)
+		})
 		return true
 	}
 	if err := g.hub.ServeData(conn, id); err != nil {

@@ -27,6 +27,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/control/controltest"
 	"github.com/mezusphere/mezu/edgesvc/control/record"
 	"github.com/mezusphere/mezu/edgesvc/edge"
+	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/testkit"
 )
 
@@ -76,10 +77,16 @@ func (w *world) run(what string, run func(context.Context) error) {
 
 func (w *world) startEdge(name string) *edge.Edge {
 	w.t.Helper()
+	return w.startLimited(name, shed.Allowances{})
+}
+
+// startLimited starts an edge of which one address may take so much.
+func (w *world) startLimited(name string, allowances shed.Allowances) *edge.Edge {
+	w.t.Helper()
 	token := w.in.JoinToken(w.op)
 	e, err := edge.New(edge.Config{
 		Control: "https://" + w.in.Plane.Addr(), CAFile: w.in.Plane.CAFile(), JoinToken: func() (string, error) { return token, nil }, StateDir: w.t.TempDir(),
-		HTTPSAddr: "127.0.0.1:0", Name: name, Connections: 1000, DrainTimeout: time.Second, Version: "test", Log: slog.New(slog.NewTextHandler(w.log, nil)), Now: w.in.Clock.Now,
+		HTTPSAddr: "127.0.0.1:0", Name: name, Connections: 1000, Allowances: allowances, DrainTimeout: time.Second, Version: "test", Log: slog.New(slog.NewTextHandler(w.log, nil)), Now: w.in.Clock.Now,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -129,6 +130,11 @@ func (m *metrics) watch(e *Edge) {
 	})
 	m.watchSessions(e)
 	m.watchPlaces(e.places)
+	gauge("shed_level", "What is given up for want of memory: 0 nothing, 1 idle connections, 2 new ones, 3 requests.", func() float64 { return float64(e.guard.Level()) })
+	for _, l := range shed.Limits() {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_connections_limited_total", Help: "Connections closed or not taken, and requests refused, by the limit that was met.",
+			ConstLabels: prometheus.Labels{"limit": l.String()}}, func() float64 { return float64(e.guard.Limited(l)) }))
+	}
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "mezu_edge_log_lines_dropped_total", Help: "Lines of the log that were dropped because nobody read them.",
 	}, func() float64 { return float64(e.cfg.LinesLost()) }))

@@ -3,6 +3,7 @@ package edge
 import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/admission"
+	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 )
 
 // How the connections that an edge may have open are divided. Half of them are for tunnels,
@@ -37,20 +38,26 @@ type places struct {
 	admin          *admission.Table
 }
 
-// newPlaces divides the connections that there may be.
-func newPlaces(cfg Config) *places {
+// newPlaces divides the connections that there may be. Those of one address are bounded
+// while it is not known yet that they are a Warpgate's, and those of the public.
+func newPlaces(cfg Config, guard *shed.Guard) *places {
 	table := func(name string, n, share int) *admission.Table {
 		return admission.New(admission.Config{Name: name, Places: n, OwnerShare: (n*share + percent - 1) / percent, Log: cfg.Log})
+	}
+	strangers := func(name string, n int, beside ...*admission.Table) *admission.Table {
+		return admission.New(admission.Config{Name: name, Places: n, Log: cfg.Log,
+			MostOfAddress: cfg.Allowances.Connections, Beside: beside, Unlimited: guard.Unlimited, Allow: guard.Handshake, TooMany: guard.TooMany})
 	}
 	tunnels, arriving := cfg.Connections/tunnelPart, cfg.Connections/arrivingPart
 	public := cfg.Connections - tunnels - arriving
 	if cfg.TunnelAddr != "" {
 		arriving /= 2
 	}
+	visitors := table("public", min(public, MaxConnections), cfg.EnvironmentShare)
 	return &places{
-		arriving:       table("arriving", arriving, 0),
-		tunnelArriving: table("arriving at the listener for Warpgates", arriving, 0),
-		public:         table("public", min(public, MaxConnections), cfg.EnvironmentShare),
+		arriving:       strangers("arriving", arriving, visitors),
+		tunnelArriving: strangers("arriving at the listener for Warpgates", arriving),
+		public:         visitors,
 		controls:       table("tunnels", tunnels/controlPart, cfg.EnvironmentShare),
 		data:           table("data connections of tunnels", DataPlaces(cfg.Connections), cfg.EnvironmentShare),
 		admin:          table("admin", admission.AdminPlaces, 0),

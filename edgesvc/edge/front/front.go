@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ import (
 const (
 	// handshakeTimeout bounds a TLS handshake from the first byte to the last.
 	handshakeTimeout = 10 * time.Second
-	// acceptPause is the wait after a failed accept (out of descriptors).
+	// acceptPause is the wait after a failed accept (out of descriptors), and how often a
+	// listener that has paused looks whether it may go on.
 	acceptPause = 20 * time.Millisecond
 )
 
@@ -54,6 +56,10 @@ type Public struct {
 	// connection to a server takes: an environment, or empty if nobody has that name.
 	Places *admission.Table
 	Owner  func(serverName string) string
+	// TakesNone reports whether there is memory for no new connection now. NoConnection asks
+	// the same for one that has come, which is refused then.
+	TakesNone    func() bool
+	NoConnection func(from netip.Addr) bool
 	// Certificate is asked for at each handshake. known is false where nobody has the name.
 	Certificate func(hello *tls.ClientHelloInfo) (c *tls.Certificate, known bool, err error)
 	// NotTLS may answer whoever speaks something else than TLS. first is all that was
@@ -129,19 +135,45 @@ func (f *Front) Run() {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(f.taken)
-		f.accept(gather.Listener{Listener: f.cfg.Listener}, f.cfg.Arriving, f.serve)
+		f.accept(gather.Listener{Listener: f.cfg.Listener}, f.cfg.Arriving, f.serve, f.rest)
 	})
 	if f.cfg.PeerListener != nil {
-		wg.Go(func() { f.accept(gather.Listener{Listener: f.cfg.PeerListener}, f.cfg.PeersArriving, f.servePeer) })
+		wg.Go(func() {
+			f.accept(gather.Listener{Listener: f.cfg.PeerListener}, f.cfg.PeersArriving, f.servePeer, func() {})
+		})
 	}
 	wg.Wait()
 	f.serving.Wait()
 }
 
+// rest waits while the public listener is to take nobody: what waits before it costs the
+// system little and the edge nothing. Where peers come to it too, one is taken at each
+// acceptPause, and none is kept waiting for want of memory: nobody can tell a peer from the
+// public before its handshake has begun.
+func (f *Front) rest() {
+	shared := f.cfg.PeerListener == nil
+	for !f.draining.Load() && (f.cfg.Public.Places.Crowded() || !shared && f.cfg.Public.TakesNone()) {
+		if !f.pause() || shared {
+			return
+		}
+	}
+}
+
+// pause waits for acceptPause, and reports whether anything may go on.
+func (f *Front) pause() bool {
+	select {
+	case <-f.cfg.Cut.Done():
+		return false
+	case <-time.After(acceptPause):
+		return true
+	}
+}
+
 // accept hands each connection to serve, in a goroutine of its own, until the listener is
-// closed.
-func (f *Front) accept(l net.Listener, arriving *admission.Table, serve func(*admission.Conn) (kept bool)) {
+// closed. It calls rest before it takes one.
+func (f *Front) accept(l net.Listener, arriving *admission.Table, serve func(*admission.Conn) (kept bool), rest func()) {
 	for {
+		rest()
 		c, err := admission.Listener{Listener: l, Table: arriving}.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -149,10 +181,8 @@ func (f *Front) accept(l net.Listener, arriving *admission.Table, serve func(*ad
 		if err != nil {
 			f.cfg.Meter.AcceptFailed()
 			f.cfg.Log.Warn("accepting a connection", "listener", l.Addr().String(), "error", err)
-			select {
-			case <-f.cfg.Cut.Done():
+			if !f.pause() {
 				return
-			case <-time.After(acceptPause):
 			}
 			continue
 		}

@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +48,7 @@ func (noMeter) HandshakeFailed() {}
 
 // asker serves connections on which each byte is a request. It answers with its name, but
 // a «w» only when it has said on may that it begins, and was told there that it may go on,
-// and a «g» only where it can gather, from then on.
+// and a «g» only where it can gather, from then on. After a «b» it is as busy as before.
 type asker struct {
 	name string
 	may  chan struct{}
@@ -69,7 +71,9 @@ func (a asker) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
 			}
 			below.Gather()
 		}
-		admitted.Rest(time.Now()) // before the answer: who has it may look
+		if b[0] != 'b' {
+			admitted.Rest(time.Now()) // before the answer: who has it may look
+		}
 		if _, err := io.WriteString(conn, a.name); err != nil {
 			return false
 		}
@@ -79,8 +83,9 @@ func (a asker) ServeConn(conn *tls.Conn, admitted *admission.Conn) (kept bool) {
 	}
 }
 
-// newFront runs a front on one listener, or on two, until the test ends.
-func newFront(t *testing.T, two bool, may chan struct{}) (f *Front, log *lines) {
+// newFront runs a front on one listener, or on two, until the test ends. short says that memory
+// is short.
+func newFront(t *testing.T, two bool, may chan struct{}, short ...*atomic.Bool) (f *Front, log *lines) {
 	t.Helper()
 	certificate, err := newFallback(time.Now())
 	if err != nil {
@@ -96,13 +101,15 @@ func newFront(t *testing.T, two bool, may chan struct{}) (f *Front, log *lines) 
 	table := func(name string) *admission.Table {
 		return admission.New(admission.Config{Name: name, Places: 100})
 	}
+	noMemory := func() bool { return len(short) > 0 && short[0].Load() }
 	log = &lines{}
 	ctx, cut := context.WithCancel(t.Context())
 	cfg := Config{
 		Listener: listen(), Arriving: table("arriving"), PeersArriving: table("peers"),
 		Public: Public{
 			Handler: asker{"W", may}, Protocols: []string{"public"}, Places: table("public"),
-			Owner:       func(string) string { return "" },
+			Owner:     func(string) string { return "" },
+			TakesNone: noMemory, NoConnection: func(netip.Addr) bool { return noMemory() },
 			Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, bool, error) { return certificate, true, nil },
 			NotTLS:      func(conn net.Conn, first [5]byte) { conn.Write(append([]byte("not TLS: "), first[:]...)) },
 		},
@@ -226,6 +233,91 @@ func TestFront_Gathers(t *testing.T) {
 	conn = dial(t, f.cfg.PeerListener, &tls.Config{ServerName: peerServer, NextProtos: []string{peerProtocol}})
 	if ask(conn) != "P" || askFor(conn, "g") != "P" || ask(conn) != "P" {
 		t.Error("what is written to a peer doesn't arrive")
+	}
+}
+
+// A listener of the public takes nobody while memory is short, and goes on by itself. Where
+// peers come to it too they are told apart first: theirs go on, and the public's are refused.
+func TestFront_TakesNone(t *testing.T) {
+	var short atomic.Bool
+	f, _ := newFront(t, true, nil, &short)
+	public := func() net.Conn { return dial(t, f.cfg.Listener, &tls.Config{ServerName: "shop.example.com"}) }
+	if ask(public()) != "W" {
+		t.Fatal("no answer")
+	}
+	short.Store(true)
+	ask(public()) // the listener was waiting for this one
+	waiting := public()
+	answered := make(chan string)
+	go func() { answered <- ask(waiting) }()
+	peer := dial(t, f.cfg.PeerListener, &tls.Config{ServerName: peerServer, NextProtos: []string{peerProtocol}})
+	if ask(peer) != "P" {
+		t.Error("a peer has to wait")
+	}
+	select {
+	case got := <-answered:
+		t.Errorf("who is to wait got %q", got)
+	default:
+	}
+	short.Store(false)
+	if got := <-answered; got != "W" {
+		t.Errorf("who has waited got %q", got)
+	}
+	shared, _ := newFront(t, false, nil, &short)
+	short.Store(true)
+	for range 3 {
+		if got := ask(dial(t, shared.cfg.Listener, &tls.Config{ServerName: "shop.example.com"})); got != "" {
+			t.Errorf("the public got %q at a shared port", got)
+		}
+		if ask(dial(t, shared.cfg.Listener, &tls.Config{ServerName: peerServer, NextProtos: []string{peerProtocol}})) != "P" {
+			t.Error("a peer does not come in at a shared port")
+		}
+	}
+}
+
+// While nearly all places are taken by those who don't wait, nobody is taken, and then those
+// who have waited.
+func TestFront_Crowded(t *testing.T) {
+	f, _ := newFront(t, true, nil)
+	address := 0
+	public := func() net.Conn { // each from another address: one alone gets less
+		address++
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(address))}}
+		raw, err := d.Dial("tcp", f.cfg.Listener.Addr().String())
+		if err != nil {
+			t.Skipf("this system has one loopback address only: %v", err)
+		}
+		t.Cleanup(func() { raw.Close() })
+		raw.SetDeadline(time.Now().Add(10 * time.Second))
+		return tls.Client(raw, &tls.Config{ServerName: "shop.example.com", InsecureSkipVerify: true})
+	}
+	places := f.cfg.Public.Places.Places()
+	var busy []net.Conn
+	for range places*9/10 + 1 { // the accept under way takes one more
+		c := public()
+		if askFor(c, "b") != "W" {
+			t.Fatal("no answer")
+		}
+		busy = append(busy, c)
+	}
+	last := public()
+	answered := make(chan string)
+	go func() { answered <- ask(last) }()
+	for _, c := range busy[places/2:] {
+		select {
+		case got := <-answered:
+			t.Fatalf("who is to wait got %q", got)
+		default:
+		}
+		if askFor(c, "b") != "W" {
+			t.Error("who is served is served no more")
+		}
+	}
+	for _, c := range busy[places/2:] {
+		c.Close()
+	}
+	if got := <-answered; got != "W" {
+		t.Errorf("who has waited got %q", got)
 	}
 }
 

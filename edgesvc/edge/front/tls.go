@@ -74,6 +74,9 @@ func (f *Front) admitPublic(hello *tls.ClientHelloInfo) error {
 	if admitted.Among(f.cfg.PeersArriving) {
 		return fmt.Errorf("%w: it came to the listener for Warpgates", errNoPlace)
 	}
+	if f.cfg.Public.NoConnection(admitted.Address()) {
+		return errNoPlace
+	}
 	owner := f.cfg.Public.Owner(hello.ServerName)
 	if owner == "" {
 		owner = nobodys

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
@@ -36,6 +37,13 @@ type problem struct {
 	LoginURL string `json:"login_url,omitempty"`
 }
 
+// brief is a problem of which nothing but the code is told.
+type brief struct {
+	Title  string    `json:"title"`
+	Status int       `json:"status"`
+	Code   mezu.Code `json:"code"`
+}
+
 // answerTo renders a refusal, as a page for a browser that navigates and as a problem for
 // everybody else. It always has the code and the request id, and never what went wrong
 // inside.
@@ -46,6 +54,10 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	}
 	if x.Request.ID == "" {
 		x.Request.ID = relay.NewRequestID() // the head was refused before one was made
+	}
+	if code.Status() < http.StatusInternalServerError && x.s.cfg.Guard.Refused(x.Client, x.started) {
+		x.brief = true
+		return x.demand(x.s.briefly(code, x.Request.ID))
 	}
 	a := &answer{status: code.Status()}
 	page := x.navigates()
@@ -73,14 +85,36 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 		a.body, _ = json.Marshal(p) // strings and numbers always encode
 		a.body = append(a.body, '\n')
 	}
-	a.set("Content-Type", contentType)
-	a.set("Cache-Control", "no-store")
-	a.set("X-Content-Type-Options", "nosniff")
+	a.protect(contentType)
 	a.set(mezu.HeaderRequestID, x.Request.ID)
 	if code == mezu.CodeMaintenance {
 		a.set("Retry-After", x.table.RetryAfter())
 	}
 	return x.demand(a)
+}
+
+// briefly is a refusal that was rendered before, for whoever gets too many: without a page, and
+// without anything that differs from one to the next but the request id.
+func (s *Server) briefly(code mezu.Code, id string) *answer {
+	known, ok := s.briefs.Load(code)
+	if !ok {
+		a := &answer{status: code.Status()}
+		a.body, _ = json.Marshal(brief{Title: http.StatusText(a.status), Status: a.status, Code: code}) // always encodes
+		a.body = append(a.body, '\n')
+		a.protect("application/problem+json")
+		a.fields = slices.Clip(a.fields)
+		known, _ = s.briefs.LoadOrStore(code, a)
+	}
+	a := *known.(*answer)
+	a.set(mezu.HeaderRequestID, id)
+	return &a
+}
+
+// protect sets the type of a refusal's body, and that nobody keeps it or takes it for another.
+func (a *answer) protect(contentType string) {
+	a.set("Content-Type", contentType)
+	a.set("Cache-Control", "no-store")
+	a.set("X-Content-Type-Options", "nosniff")
 }
 
 // demand adds to a refusal what its status asks for.
@@ -89,6 +123,8 @@ func (x *exchange) demand(a *answer) *answer {
 	case a.status == http.StatusMethodNotAllowed:
 		a.set("Allow", strings.Join(x.allow, ", "))
 	case a.has("Retry-After"):
+	case x.wait > 0:
+		a.set("Retry-After", strconv.FormatInt(int64((x.wait+time.Second-1)/time.Second), 10))
 	case a.status == http.StatusServiceUnavailable, a.status == http.StatusTooManyRequests:
 		a.set("Retry-After", retryAfter)
 	case a.status == http.StatusUnauthorized:

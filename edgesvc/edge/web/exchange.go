@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,9 @@ type exchange struct {
 	detail  string    // of a refusal
 	allow   []string  // the methods that would be allowed, of a refusal for the method
 	started time.Time
-	ready   time.Time // when it could be sent on: the route's time-out counts from then
+	wait    time.Duration // of a refusal that ends by waiting, for Retry-After
+	brief   bool          // it is refused to a client that is refused too often
+	ready   time.Time     // when it could be sent on: the route's time-out counts from then
 
 	status            int
 	bytesIn, bytesOut int64
@@ -94,6 +97,7 @@ func (x *exchange) begin() {
 	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
 	x.relay.Began, x.relay.Told = false, false
 	x.because, x.detail = "", ""
+	x.wait, x.brief = 0, false
 }
 
 // serve serves one request of c. A reply is still to be sent. With an error there is
@@ -152,6 +156,9 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 	}()
 	err = c.read(&x.Request)
 	x.Request.Fields = x.Visitor.Take(x.Request.Fields)
+	if err != errNoRequest {
+		err = cmp.Or(x.excess(), err)
+	}
 	if err == nil {
 		x.under.Begin(x.Request.Method, x.Request.Path.Path, x.started)
 		if x.Request.Streams() {
@@ -168,6 +175,22 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 		return x.reserved(c)
 	}
 	return nil, x.run(c)
+}
+
+// errNoMemory refuses requests that there is no memory for.
+var errNoMemory = &mezu.Error{Code: mezu.CodeOverloaded, Detail: "the edge is short of memory"}
+
+// excess refuses a request that is one too many, whatever it asks for.
+func (x *exchange) excess() error {
+	if x.s.cfg.Guard.NoRequest(x.Client) {
+		return errNoMemory
+	}
+	wait, ok := x.s.cfg.Guard.Request(x.Client, x.started)
+	if ok {
+		return nil
+	}
+	x.wait = wait
+	return &mezu.Error{Code: mezu.CodeRateLimited, Detail: "this address sends more requests than an edge takes of one"}
 }
 
 // judge finds the environment and decides by its bundle. Without an error and a reply the

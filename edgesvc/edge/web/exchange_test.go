@@ -41,7 +41,7 @@ func newExchange(t *testing.T, cut context.Context) (*exchange, *counts, *bytes.
 	t.Helper()
 	var log bytes.Buffer
 	meter := &counts{}
-	s := New(Config{Meter: meter, Cut: cut, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s := New(Config{Meter: meter, Guard: noGuard{}, Cut: cut, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	x := &exchange{}
 	x.init(s)
 	x.begin()

@@ -90,7 +90,7 @@ func (h *http1) serveOne() bool {
 	if reply != nil {
 		// A head that can be read in two ways may end elsewhere for the client than here:
 		// what follows it is not taken for another request.
-		h.Last = h.Last || !done || reply.status == mezu.CodeNotCanonical.Status()
+		h.Last = h.Last || !done || h.x.brief || reply.status == mezu.CodeNotCanonical.Status()
 		if h.answer(reply) != nil {
 			return false
 		}

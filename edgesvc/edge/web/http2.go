@@ -93,6 +93,9 @@ func (c *http2) serve() error {
 		c.Reset(h2.Cancel)
 		return nil
 	case reply != nil:
+		if x.brief {
+			defer c.EndConn()
+		}
 		return c.answer(reply)
 	}
 	return err

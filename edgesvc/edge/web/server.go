@@ -14,6 +14,8 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/mezusphere/mezu"
@@ -64,6 +66,19 @@ type Meter interface {
 	Ended(o Outcome)
 }
 
+// Guard decides what a client may take of the edge, whoever it asks for. Its methods are
+// called from many goroutines.
+type Guard interface {
+	// Request counts a request of an address, and says how long it is to wait if there were
+	// too many.
+	Request(from netip.Addr, now time.Time) (wait time.Duration, ok bool)
+	// NoRequest reports whether there is memory for no request now.
+	NoRequest(from netip.Addr) bool
+	// Refused counts a refusal. scans says that the address gets so many that none is worth
+	// any more work.
+	Refused(from netip.Addr, now time.Time) (scans bool)
+}
+
 // Outcome is how a request ended.
 type Outcome struct {
 	Status            int // 0 if the client got none
@@ -89,6 +104,7 @@ type Config struct {
 	// Domain is the one below which all hosts are, empty before the edge has enrolled.
 	Domain func() string
 	Meter  Meter
+	Guard  Guard
 	// Unserved is told of each request that no Warpgate has answered: it was refused, the rules
 	// have an answer for it, or its client left before. The edge's own pages are left out, unless
 	// they were refused. event makes the event of it, and may be called before Unserved returns.
@@ -112,6 +128,7 @@ type Server struct {
 	under underway.Set // all requests whose head was read
 
 	filters filter.Chain
+	briefs  sync.Map // of *answer by code: refusals of those who get too many
 }
 
 // New assembles a Server.

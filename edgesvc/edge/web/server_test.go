@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,13 @@ type noTunnels struct{}
 
 func (noTunnels) PickBut(string, []string, ...*tunnel.Session) *tunnel.Session { return nil }
 
+// noGuard lets everything happen.
+type noGuard struct{}
+
+func (noGuard) Request(netip.Addr, time.Time) (time.Duration, bool) { return 0, true }
+func (noGuard) NoRequest(netip.Addr) bool                           { return false }
+func (noGuard) Refused(netip.Addr, time.Time) bool                  { return false }
+
 // serve runs a server behind TLS, and gives a client of it for each version of HTTP.
 func serve(t *testing.T, hosts Hosts, host string) map[string]*http.Client {
 	t.Helper()
@@ -35,8 +43,20 @@ func serve(t *testing.T, hosts Hosts, host string) map[string]*http.Client {
 	return serveTo(t, hosts, host, nobody)
 }
 
+// serveGuarded is serve with a guard.
+func serveGuarded(t *testing.T, hosts Hosts, host string, g Guard) map[string]*http.Client {
+	t.Helper()
+	nobody := session.New(session.Config{Trust: func() *trust.Anchor { return nil }, Now: time.Now})
+	return serveAll(t, hosts, host, nobody, g)
+}
+
 // serveTo is serve with sessions of its own.
 func serveTo(t *testing.T, hosts Hosts, host string, sessions *session.Sessions) map[string]*http.Client {
+	t.Helper()
+	return serveAll(t, hosts, host, sessions, noGuard{})
+}
+
+func serveAll(t *testing.T, hosts Hosts, host string, sessions *session.Sessions, g Guard) map[string]*http.Client {
 	t.Helper()
 	certificates := httptest.NewUnstartedServer(nil)
 	certificates.StartTLS() // lends its certificate
@@ -47,7 +67,7 @@ func serveTo(t *testing.T, hosts Hosts, host string, sessions *session.Sessions)
 	}
 	table := admission.New(admission.Config{Name: "public", Places: 100})
 	s := New(Config{
-		Hosts: hosts, Tunnels: noTunnels{}, Sessions: sessions, Domain: func() string { return "example.com" }, Pages: hosted.New(hosted.Config{Client: func() *api.Client { return nil }}), Meter: &counts{}, Addr: l.Addr(), Draining: func() bool { return false },
+		Hosts: hosts, Tunnels: noTunnels{}, Sessions: sessions, Domain: func() string { return "example.com" }, Pages: hosted.New(hosted.Config{Client: func() *api.Client { return nil }}), Meter: &counts{}, Guard: g, Addr: l.Addr(), Draining: func() bool { return false },
 		Cut: t.Context(), Log: slog.New(slog.DiscardHandler),
 	})
 	var wg sync.WaitGroup
