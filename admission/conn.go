@@ -62,6 +62,9 @@ func Of(c net.Conn) *Conn {
 // Address is where the connection comes from, the zero one if that is no address.
 func (c *Conn) Address() netip.Addr { return addressOf(c.RemoteAddr()) }
 
+// Prefix is what counts as one address, of IPv6 a network.
+func (c *Conn) Prefix() netip.Prefix { return c.from }
+
 // NetConn is the connection that has the place.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
 

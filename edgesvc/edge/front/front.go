@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +111,7 @@ type Front struct {
 	cfg      Config
 	tls      *tls.Config
 	fallback *tls.Certificate
+	turns    *turns
 	taken    chan struct{}  // closed when every connection to the public listener is known
 	serving  sync.WaitGroup // connections, until they end or are kept by somebody else
 	draining atomic.Bool
@@ -120,7 +122,7 @@ func New(cfg Config, now time.Time) (*Front, error) {
 	if cfg.FirstGrace == 0 {
 		cfg.FirstGrace = FirstGrace
 	}
-	f := &Front{cfg: cfg, taken: make(chan struct{})}
+	f := &Front{cfg: cfg, taken: make(chan struct{}), turns: newTurns(handshakesPerCore * runtime.GOMAXPROCS(0))}
 	var err error
 	if f.fallback, err = newFallback(now); err != nil {
 		return nil, err
@@ -224,9 +226,12 @@ func (f *Front) servePeer(admitted *admission.Conn) (kept bool) {
 // handshake completes TLS within handshakeTimeout. Failures are counted. Those of peers
 // are logged as warnings too, because somebody waits for that connection.
 func (f *Front) handshake(admitted *admission.Conn) (*tls.Conn, bool) {
-	conn := tls.Server(admitted, f.tls)
-	admitted.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := conn.HandshakeContext(f.cfg.Cut); err != nil {
+	below := &handshaking{Conn: admitted, turns: f.turns, by: time.Now().Add(handshakeTimeout), cut: f.cfg.Cut.Done()}
+	conn := tls.Server(below, f.tls)
+	admitted.SetDeadline(below.by)
+	err := conn.HandshakeContext(f.cfg.Cut)
+	below.end()
+	if err != nil {
 		f.cfg.Meter.HandshakeFailed()
 		level := f.cfg.Log.Debug
 		if errors.Is(err, errPeer) || conn.ConnectionState().ServerName == f.cfg.Peers.ServerName {

@@ -59,12 +59,18 @@ func (f *Front) peers(protocol string) bool {
 	return slices.Contains(f.cfg.Peers.Protocols, protocol)
 }
 
-// configForClient tells peers from the public, and gives each its own configuration.
-func (f *Front) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if !slices.ContainsFunc(hello.SupportedProtos, f.peers) {
-		return nil, f.admitPublic(hello)
+// configForClient tells peers from the public, and gives each its own configuration. It
+// returns when the handshake may compute.
+func (f *Front) configForClient(hello *tls.ClientHelloInfo) (c *tls.Config, err error) {
+	if slices.ContainsFunc(hello.SupportedProtos, f.peers) {
+		c, err = f.peerConfig(hello)
+	} else {
+		err = f.admitPublic(hello)
 	}
-	return f.peerConfig(hello)
+	if err != nil {
+		return nil, err
+	}
+	return c, hello.Conn.(*handshaking).begin()
 }
 
 // admitPublic gives a client a place among those of the environment that it asks for,
@@ -83,6 +89,10 @@ func (f *Front) admitPublic(hello *tls.ClientHelloInfo) error {
 	}
 	if !admitted.Move(f.cfg.Public.Places, owner) {
 		return errNoPlace
+	}
+	if hello.ServerName != "" {
+		h := hello.Conn.(*handshaking)
+		h.cert, h.known, h.err = f.cfg.Public.Certificate(hello)
 	}
 	return nil
 }
@@ -114,11 +124,11 @@ func (f *Front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 	if hello.ServerName == "" {
 		return nil, nil
 	}
-	c, known, err := f.cfg.Public.Certificate(hello)
-	if !known {
+	h := hello.Conn.(*handshaking)
+	if !h.known {
 		return f.fallback, nil
 	}
-	return c, err
+	return h.cert, h.err
 }
 
 // newFallback makes a certificate of no name that nobody trusts. Handshakes for names that
