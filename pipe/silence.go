@@ -20,7 +20,8 @@ type Phase uint8
 // piping is the one phase of a pipe.
 const piping Phase = 1
 
-// Silence ends what has moved no byte in either direction for some time. A deadline of a
+// Silence ends what has moved no byte in either direction for some time, and, of who says when it
+// writes, what nobody takes for as long, whatever moves beside it. A deadline of a
 // connection can't do that: it knows one direction of one connection, and TLS can't go on
 // after a write has run into a deadline. The zero value watches nothing. A Silence is safe
 // for concurrent use, and is used again by the next exchange.
@@ -32,6 +33,8 @@ type Silence struct {
 	end   func()
 	base  time.Time    // of the first Begin; the clock that moved is read from
 	moved atomic.Int64 // when something moved last, nanoseconds since base
+	// writes is when what is being written began to be, as moved; zero: nothing is.
+	writes atomic.Int64
 }
 
 // Begin watches a phase from now on, unless a later one is watched already. When nothing has
@@ -44,6 +47,7 @@ func (s *Silence) Begin(phase Phase, bound time.Duration, end func()) {
 		return
 	}
 	s.phase, s.bound, s.end = phase, bound, end
+	s.writes.Store(0)
 	if s.timer == nil {
 		s.base = time.Now()
 		s.timer = time.AfterFunc(bound, s.look)
@@ -55,6 +59,19 @@ func (s *Silence) Begin(phase Phase, bound time.Duration, end func()) {
 
 // Moved notes that something moved. Whoever calls it has called Begin before.
 func (s *Silence) Moved() { s.moved.Store(int64(time.Since(s.base))) }
+
+// Writes notes that something is being written from now on, and Wrote that it was. Both are
+// moves. Whoever calls them has called Begin before.
+func (s *Silence) Writes() {
+	s.Moved()
+	s.writes.Store(max(s.moved.Load(), 1))
+}
+
+// Wrote ends what Writes has begun.
+func (s *Silence) Wrote() {
+	s.writes.Store(0)
+	s.Moved()
+}
 
 // End ends the watch of a phase, if that is the one that is watched. After it the end that
 // Begin was given is not called any more.
@@ -74,7 +91,11 @@ func (s *Silence) look() {
 	if s.phase == 0 {
 		return // it ended in the same moment
 	}
-	if left := s.bound - (time.Since(s.base) - time.Duration(s.moved.Load())); left > 0 {
+	since := s.moved.Load()
+	if w := s.writes.Load(); w > 0 {
+		since = min(since, w)
+	}
+	if left := s.bound - (time.Since(s.base) - time.Duration(since)); left > 0 {
 		s.timer.Reset(left)
 		return
 	}

@@ -372,7 +372,9 @@ func (x *Exchange) stream(d Downstream) error {
 	d.WriteWithin(0)
 	x.watch(d)
 	x.answer.reset(x.body, &x.silence)
+	x.answer.delivers = true
 	x.silence.Begin(Answering, x.call.Idle, x.ends[1])
+	x.silence.Writes() // its head
 	defer x.silence.End(Answering)
 	x.Began = true
 	x.setAnswering()

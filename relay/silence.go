@@ -28,10 +28,13 @@ var (
 
 // watchedSource tells a Silence of a body's progress. A call of Next means that the piece
 // before has gone out, its return that another has come.
+// While delivers is set, what it gives is taken when it is asked for more, and has to be within
+// the bound.
 type watchedSource struct {
 	Source
-	silence *pipe.Silence
-	waits   atomic.Bool // for the source, not for the taker of what came
+	delivers bool
+	silence  *pipe.Silence
+	waits    atomic.Bool // for the source, not for the taker of what came
 }
 
 func (s *watchedSource) reset(src Source, silence *pipe.Silence) {
@@ -40,10 +43,18 @@ func (s *watchedSource) reset(src Source, silence *pipe.Silence) {
 }
 
 func (s *watchedSource) Next() ([]byte, error) {
-	s.silence.Moved()
+	if s.delivers {
+		s.silence.Wrote()
+	} else {
+		s.silence.Moved()
+	}
 	s.waits.Store(true)
 	p, err := s.Source.Next()
 	s.waits.Store(false)
-	s.silence.Moved()
+	if s.delivers {
+		s.silence.Writes()
+	} else {
+		s.silence.Moved()
+	}
 	return p, err
 }

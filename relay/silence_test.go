@@ -126,6 +126,32 @@ func TestReaderThatTakesNothing_Row20(t *testing.T) {
 	}
 }
 
+// TestP20_ReaderThatSends: nor does it help a client that takes nothing to send meanwhile.
+func TestP20_ReaderThatSends(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.idle = hush
+	r.start(t)
+	r.ask(t, open)
+	r.answer(t, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+	flood(t, r.upstream)
+	tick := time.NewTicker(hush / 8)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			io.WriteString(r.client, "1\r\nx\r\n") // until it is cut
+		case o := <-r.done:
+			if relay.CauseOf(o.err) != mezu.CauseClientSlow || o.clean {
+				t.Errorf("%+v", o)
+			}
+			return
+		case <-time.After(30 * hush):
+			t.Fatal("it goes on")
+		}
+	}
+}
+
 // TestTimeGoneBefore_Row20: what dialling or waiting in a queue took is gone from the
 // route's time-out.
 func TestTimeGoneBefore_Row20(t *testing.T) {
