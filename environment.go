@@ -31,10 +31,9 @@ type Environment struct {
 	// DirectoryID is what the name meant when it was written. Another directory
 	// that takes the name later does not change it.
 	DirectoryID string `json:"directory_id,omitempty"`
-	// WAF is the default mode of the environment's routes; if empty, WAFOff. It is not enforced
-	// yet.
+	// WAF is the default mode of the environment's routes; if empty, WAFOff.
 	WAF WAFMode `json:"waf,omitempty"`
-	// WAFSettings are those of routes that have none. They are not enforced yet.
+	// WAFSettings are those of routes that have none.
 	WAFSettings *WAFSettings `json:"waf_settings,omitempty"`
 	// AllowIPs are the ranges of client addresses that may use the environment at all, its own
 	// pages included, at most MaxRouteIPs; if empty, all may.

@@ -35,10 +35,9 @@ type ManifestEnvironment struct {
 	Enabled *bool `json:"enabled,omitempty"`
 	// Directory names the pool of users who may log in.
 	Directory string `json:"directory,omitempty"`
-	// WAF is the default mode of the environment's routes; if empty, WAFOff. It is not enforced
-	// yet.
+	// WAF is the default mode of the environment's routes; if empty, WAFOff.
 	WAF WAFMode `json:"waf,omitempty"`
-	// WAFSettings are those of routes that have none. They are not enforced yet.
+	// WAFSettings are those of routes that have none.
 	WAFSettings *WAFSettings `json:"waf_settings,omitempty"`
 	// AllowIPs are the ranges of client addresses that may use the environment, at most
 	// MaxRouteIPs; if empty, all may.
@@ -113,7 +112,7 @@ func (m *Manifest) Judge(ctx context.Context) (warnings []string, err error) {
 		if err != nil {
 			return nil, Below("environments."+name, err)
 		}
-		for _, w := range slices.Concat(env.Warnings(), remarks) {
+		for _, w := range remarks {
 			if len(warnings) > MaxWarnings {
 				break
 			}

@@ -146,9 +146,9 @@ func TestManifestValidate(t *testing.T) {
 		}
 	}
 	warned := mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{
-		"a": {Routes: []mezu.Route{{Prefix: "/x/", WAF: mezu.WAFBlock}}}, "b": {Routes: []mezu.Route{{Prefix: "/x/"}}},
+		"a": {Routes: []mezu.Route{{Prefix: "/x/", AuthMethods: []string{"basic"}}}}, "b": {Routes: []mezu.Route{{Prefix: "/x/"}}},
 	}}
-	if w, err := warned.Judge(t.Context()); err != nil || len(w) != 1 || !strings.HasPrefix(w[0], "environment a: prefix /x/: waf is not enforced") {
+	if w, err := warned.Judge(t.Context()); err != nil || len(w) != 1 || !strings.HasPrefix(w[0], "environment a: prefix /x/: auth_methods is not enforced") {
 		t.Errorf("%q, %v", w, err)
 	}
 }

@@ -91,11 +91,9 @@ type Route struct {
 	CORS *CORS `json:"cors,omitempty"`
 	// RateLimit bounds the requests of one client. It is not enforced yet.
 	RateLimit *RateLimit `json:"rate_limit,omitempty"`
-	// WAF is what the firewall does with an attack; if empty, as the environment says. It is not
-	// enforced yet.
+	// WAF is what the firewall does with an attack; if empty, as the environment says.
 	WAF WAFMode `json:"waf,omitempty"`
-	// WAFSettings say how strict the firewall is; if nil, as the environment says. They are not
-	// enforced yet.
+	// WAFSettings say how strict the firewall is; if nil, as the environment says.
 	WAFSettings *WAFSettings `json:"waf_settings,omitempty"`
 	// AllowIPs are the ranges of client addresses that may use the route, such as 10.0.0.0/8, at
 	// most MaxRouteIPs; if empty, all may.

@@ -186,7 +186,7 @@ func TestR8_Warnings(t *testing.T) {
 	}{
 		{"bare prefix", []mezu.Route{{Prefix: "/api"}}, "prefix /api also matches /apix; write /api/ to match below it only"},
 		{"whole prefix", []mezu.Route{{Prefix: "/api/"}, {Prefix: "/"}}, ""},
-		{"unenforced", []mezu.Route{{Name: "r", Exact: "/", WAF: mezu.WAFDetect}}, "r: waf is not enforced by this version; the route answers 503 route_unavailable"},
+		{"unenforced", []mezu.Route{{Name: "r", Exact: "/", Auth: mezu.AuthRequired, AuthMethods: []string{"bearer"}}}, "r: auth_methods is not enforced by this version; the route answers 503 route_unavailable"},
 		{"narrow auth methods", []mezu.Route{{Exact: "/", AuthMethods: []string{"basic"}}}, "exact /: auth_methods is not enforced by this version; the route answers 503 route_unavailable"},
 		{"shadow", []mezu.Route{protected, {Regexp: "/.*"}}, "public regexp /.* can shadow protected prefix /admin/"},
 		{"shadow below", []mezu.Route{protected, {Regexp: "/admin/users/[0-9]+"}}, "public regexp /admin/users/[0-9]+ can shadow protected prefix /admin/"},
@@ -206,21 +206,16 @@ func TestR8_Warnings(t *testing.T) {
 
 // A remark about one route is one of those about all that concern it.
 func TestRoute_Warnings(t *testing.T) {
-	all := []mezu.Route{{Prefix: "/admin/", Auth: mezu.AuthRequired}, {Prefix: "/x/", WAF: mezu.WAFBlock}, {Prefix: "/other/", Auth: mezu.AuthRequired}, {Regexp: "/admin/.*"}, {Exact: "/admin/y"}}
+	all := []mezu.Route{{Prefix: "/admin/", Auth: mezu.AuthRequired}, {Exact: "/x", AuthMethods: []string{"basic"}}, {Prefix: "/other/", Auth: mezu.AuthRequired}, {Regexp: "/admin/.*"}, {Exact: "/admin/y"}}
 	for i, want := range [][]string{
 		{"public regexp /admin/.* can shadow protected prefix /admin/"},
-		{"prefix /x/: waf is not enforced by this version; the route answers 503 route_unavailable"},
+		{"exact /x: auth_methods is not enforced by this version; the route answers 503 route_unavailable"},
 		nil,
 		{"public regexp /admin/.* can shadow protected prefix /admin/"},
 		nil,
 	} {
 		if got := all[i].Warnings(t.Context(), all); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", all[i].Label(), got, want)
-		}
-	}
-	for mode, n := range map[mezu.WAFMode]int{"": 0, mezu.WAFOff: 0, mezu.WAFDetect: 1, mezu.WAFBlock: 1} {
-		if got := (&mezu.Environment{WAF: mode}).Warnings(); len(got) != n || n == 1 && !strings.HasPrefix(got[0], "waf ") {
-			t.Errorf("%q: %q", mode, got)
 		}
 	}
 }

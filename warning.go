@@ -72,14 +72,6 @@ func (r *Route) Warnings(ctx context.Context, all []Route) []string {
 	return boundWarnings(append(append(r.ownWarnings(), shadowWarnings(concerned, patterns)...), corsWarnings(beside)...))
 }
 
-// Warnings are remarks about the environment's own settings.
-func (e *Environment) Warnings() []string {
-	if e.WAF == WAFDetect || e.WAF == WAFBlock {
-		return []string{"waf is not enforced by this version; routes without a mode of their own answer 503 route_unavailable"}
-	}
-	return nil
-}
-
 // Warnings are remarks about a directory's settings.
 func (d *Directory) Warnings() []string {
 	if d.MFA != MFARequired {
@@ -197,7 +189,6 @@ func (r *Route) Unenforced() []string {
 		}
 	}
 	add(!r.defaultAuthMethods(), "auth_methods")
-	add(r.WAF == WAFDetect || r.WAF == WAFBlock, "waf")
 	add(r.RateLimit != nil, "rate_limit")
 	add(r.StripPrefix != "", "strip_prefix")
 	add(r.Redirect != nil, "redirect")

@@ -390,7 +390,7 @@ func wide() map[string]struct {
 		"edgesvc/control":              {9, "assembles the control plane of its parts, and does nothing else"},
 		"edgesvc/control/front":        {8, "the one place where listeners, certificate, REST API and pages meet"},
 		"edgesvc/control/state":        {8, "one directory holds what several packages keep"},
-		"edgesvc/edge":                 {10, "assembles an edge of its parts, and does nothing else"},
+		"edgesvc/edge":                 {11, "assembles an edge of its parts, and does nothing else"},
 		"edgesvc/edge/replica":         {8, "the edge's copy of every statement: what it believes, how it judges, and where both are kept"},
 		"edgesvc/edge/member":          {7, "assembles what makes an edge a member of an installation, and does nothing else"},
 		"edgesvc/edge/session":         {7, "from a cookie over a grant, and how often a client may show one, to how the session goes on"},

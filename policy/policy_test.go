@@ -383,7 +383,6 @@ func permute(routes []mezu.Route, f func([]mezu.Route)) {
 func TestR12_WhatCannotBeKeptIsClosed(t *testing.T) {
 	base := func() mezu.Route { return mezu.Route{Name: "r", Prefix: "/"} }
 	for field, change := range map[string]func(*mezu.Route){
-		"waf":     func(r *mezu.Route) { r.WAF = mezu.WAFBlock },
 		"respond": func(r *mezu.Route) { r.Respond = &mezu.Respond{} },
 		// Values that only an earlier build took.
 		"cors.allow_origins[0]": func(r *mezu.Route) { r.CORS = &mezu.CORS{AllowOrigins: []string{"null"}} },
@@ -466,16 +465,32 @@ func TestR12_EmptyRoleListIsRefused(t *testing.T) {
 	}
 }
 
-func TestR12_TheEnvironmentsWAFClosesRoutesThatNameNone(t *testing.T) {
-	b := bundle(mezu.Route{Name: "default", Exact: "/default"}, mezu.Route{Name: "off", Exact: "/off", WAF: mezu.WAFOff})
-	for _, mode := range []mezu.WAFMode{mezu.WAFDetect, mezu.WAFBlock} {
-		b.WAF = mode
+// The firewall is the edge's: it closes no route. A route's mode and settings each come before its
+// environment's.
+func TestCompile_Firewall(t *testing.T) {
+	own, wide := &mezu.WAFSettings{Paranoia: 2}, &mezu.WAFSettings{Paranoia: 3}
+	for _, c := range []struct {
+		route, environment mezu.WAFMode
+		own, wide, want    *mezu.WAFSettings
+		on, detect         bool
+	}{
+		{"", "", own, wide, nil, false, false},
+		{mezu.WAFOff, mezu.WAFBlock, own, wide, nil, false, false},
+		{"", mezu.WAFOff, own, wide, nil, false, false},
+		{"", mezu.WAFBlock, nil, nil, nil, true, false},
+		{"", mezu.WAFDetect, nil, wide, wide, true, true},
+		{mezu.WAFBlock, mezu.WAFDetect, own, wide, own, true, false},
+		{mezu.WAFDetect, "", own, nil, own, true, true},
+	} {
+		b := bundle(mezu.Route{Name: "r", Exact: "/", WAF: c.route, WAFSettings: c.own})
+		b.WAF, b.WAFSettings = c.environment, c.wide
 		table := compile(t, b)
-		expect(t, table, request(t, "GET", "/default"), mezu.CodeRouteUnavailable, "default")
-		expect(t, table, request(t, "GET", "/off"), "", "off")
+		expect(t, table, request(t, "GET", "/"), "", "r")
+		d := table.Decide(request(t, "GET", "/"))
+		if f := d.Route.Firewall; (f != nil) != c.on || f != nil && (f.Detect != c.detect || f.Settings != c.want) {
+			t.Errorf("%+v: %+v", c, f)
+		}
 	}
-	b.WAF = mezu.WAFOff
-	expect(t, compile(t, b), request(t, "GET", "/default"), "", "default")
 }
 
 // What a directory asks of its users, and nothing proves, closes the routes that users use: to

@@ -25,6 +25,8 @@ type Route struct {
 	WebSocket bool
 	// CORS is nil if the route has none.
 	CORS *CORS
+	// Firewall is nil if it is off.
+	Firewall *Firewall
 	// Closed, if not empty, is the field because of which the route answers
 	// 503 route_unavailable.
 	Closed string
@@ -83,7 +85,9 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	if configured.CORS.Breaks() == nil {
 		r.CORS = compileCORS(configured) // of a closed route, too: scripts read why it is closed
 	}
-	r.close(b, b.Unknown(i))
+	if r.close(b, b.Unknown(i)); r.Closed == "" {
+		r.Firewall = compileFirewall(b, configured)
+	}
 	return r, nil
 }
 
@@ -133,11 +137,8 @@ func (r *Route) close(b *mezu.Bundle, unknown string) {
 		r.Closed, r.closedDetail = broken.Field, "the route has a value of "+broken.Field+" that this version does not take"
 		return
 	}
-	switch unenforced := r.Route.Unenforced(); {
-	case len(unenforced) > 0:
+	if unenforced := r.Route.Unenforced(); len(unenforced) > 0 {
 		r.Closed = unenforced[0]
-	case r.WAF == "" && b.WAF != "" && b.WAF != mezu.WAFOff:
-		r.Closed = "waf"
 	}
 	if r.Closed == "" && b.DirectoryMissing && r.asksForLogin() {
 		r.Closed, r.closedDetail = "directory", "the environment's directory does not exist"

@@ -105,6 +105,9 @@ func (c *Client) Begin(limit int64) {
 // BodyDone reports whether the request's body was read to its end. A small rest that has
 // come already is read and dropped, because that costs less than a new connection.
 func (c *Client) BodyDone() bool {
+	if c.Body.Done() && c.shut.Swap(false) {
+		c.Timed.Rearm() // whoever stopped the body came after its end
+	}
 	return c.Body.Done() || c.Body.Complete() && c.Body.Discard(maxGather)
 }
 

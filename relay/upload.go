@@ -132,11 +132,16 @@ func (u *upload) lastMove(since time.Time) time.Time {
 	return since
 }
 
+// BodyFault turns what went wrong with a client's body, before anything of it was sent on, into the
+// answer to it.
+func BodyFault(err error) error { return sourceFault(&SourceError{Err: err, Unsent: true}) }
+
 // sourceFault turns a fault of the client's body into the answer to it.
 func sourceFault(err error) error {
 	if _, ok := errors.AsType[*SourceError](err); !ok {
 		return err
 	}
+	refusal, refused := errors.AsType[*mezu.Error](err)
 	switch {
 	case errors.Is(err, ErrOverrun):
 		return ErrOverrun
@@ -146,6 +151,8 @@ func sourceFault(err error) error {
 		return &mezu.Error{Code: mezu.CodeNotCanonical, Detail: "the request body is malformed", Cause: err}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrSlowBody
+	case refused:
+		return refusal // of who looks at it on its way
 	}
 	return ErrClientGone
 }

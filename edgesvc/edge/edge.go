@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/edge/member"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/edgesvc/edge/shed"
+	"github.com/mezusphere/mezu/edgesvc/edge/waf"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -108,6 +110,7 @@ type Edge struct {
 	sessions *session.Sessions
 	pages    *hosted.Pages
 	web      *web.Server
+	firewall *waf.Firewall
 
 	guard  *shed.Guard
 	places *places
@@ -225,9 +228,11 @@ func (e *Edge) assemble() (err error) {
 		Left: e.logouts.Left, Leave: e.logouts.Leave, Log: e.cfg.Log, Now: e.cfg.Now,
 	})
 	e.pages = hosted.New(hosted.Config{Client: e.member.Client, Keys: e.member.AssertionKeys})
+	e.firewall = waf.New(runtime.GOMAXPROCS(0), e.guard.Unlimited)
+	found := &inspections{metrics: e.metrics, log: e.cfg.Log, now: e.cfg.Now, told: map[findings]*told{}}
 	e.web = web.New(web.Config{
 		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Guard: e.guard, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
-		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log,
+		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log, Firewall: e.firewall, Inspected: found.inspected, KeptBodies: keptBodies(),
 	})
 	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, guard: e.guard, cut: e.cut, log: e.cfg.Log}
 	e.front, err = front.New(front.Config{

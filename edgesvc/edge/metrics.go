@@ -3,6 +3,7 @@ package edge
 import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/shed"
+	"github.com/mezusphere/mezu/edgesvc/edge/waf"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -24,6 +25,8 @@ type metrics struct {
 	bytesIn         prometheus.Counter
 	bytesOut        prometheus.Counter
 	panics          prometheus.Counter
+	wafSeconds      prometheus.Histogram
+	wafMatches      map[bool]prometheus.Counter // by whether attacks are only detected
 }
 
 func newMetrics() *metrics {
@@ -52,6 +55,10 @@ func newMetrics() *metrics {
 	m.filtered = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_filter_refusals_total", Help: "Requests that a step of the edge's policy refused, by step and code."}, []string{"step", "code"})
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mezu_edge_request_seconds", Help: "From the request's head to the response's end.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}})
+	m.wafSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mezu_edge_waf_seconds", Help: "How long the rules of the firewall took for a request.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}})
+	matches := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mezu_edge_waf_matches_total", Help: "Requests that the firewall took for an attack or could not look at as a whole, by mode."}, []string{"mode"})
+	m.wafMatches = map[bool]prometheus.Counter{false: matches.WithLabelValues("block"), true: matches.WithLabelValues("detect")}
 	conns := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "mezu_edge_connections", Help: "Open public connections by version of HTTP."}, []string{"http"})
 	m.conns = map[web.Version]prometheus.Gauge{}
 	for _, v := range []web.Version{web.HTTP1, web.HTTP2} {
@@ -76,6 +83,16 @@ func (m *metrics) Closed(v web.Version) { m.conns[v].Dec() }
 
 // Panicked counts a request that ended in a panic.
 func (m *metrics) Panicked() { m.panics.Inc() }
+
+// inspected counts a request that the firewall has judged.
+func (m *metrics) inspected(i *waf.Inspection) {
+	if i.Took > 0 {
+		m.wafSeconds.Observe(i.Took.Seconds())
+	}
+	if i.Result != waf.Passes {
+		m.wafMatches[i.Detect].Inc()
+	}
+}
 
 // Ended counts a request.
 func (m *metrics) Ended(o web.Outcome) {
@@ -108,6 +125,8 @@ func (m *metrics) watch(e *Edge) {
 	gauge("warpgates", "Warpgates with a live tunnel.", func() float64 { return float64(len(e.hub.Presence())) })
 	gauge("requests_queued", "Requests that wait for a data connection.", func() float64 { return float64(e.hub.Waiting()) })
 	gauge("data_connections_max", "How many data connections one Warpgate may have.", func() float64 { return float64(e.hub.MaxConns()) })
+	gauge("kept_body_bytes", "Memory of request bodies that filters look at before they are sent on.", func() float64 { return float64(e.web.KeptBytes()) })
+	gauge("waf_slots_busy", "Requests that the firewall looks at.", func() float64 { return float64(e.firewall.Busy()) })
 	gauge("held_body_bytes", "Memory of request bodies that are not whole yet and hold no data connection.", func() float64 { return float64(e.web.HeldBytes()) })
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mezu_edge_places_reclaimed_total",
 		Help: "Exchanges ended because their client's address held more than its share while others waited."}, func() float64 { return float64(e.hub.Reclaimed()) }))

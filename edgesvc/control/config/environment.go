@@ -30,7 +30,7 @@ func (s *Configuration) written(ctx context.Context, e mezu.Environment, err err
 		return api.EnvironmentWritten{}, err
 	}
 	dir, err := s.warningsOfDirectory(ctx, e)
-	return api.EnvironmentWritten{Environment: s.fleet.ShownEnvironment(e), Warnings: append(e.Warnings(), dir...)}, err
+	return api.EnvironmentWritten{Environment: s.fleet.ShownEnvironment(e), Warnings: dir}, err
 }
 
 // warningsOfDirectory are the warnings about the directory that an environment names.

@@ -58,7 +58,7 @@ func (s *Configuration) routesState(ctx context.Context, env mezu.Environment, r
 	if routes == nil {
 		routes = []mezu.Route{}
 	}
-	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: slices.Concat(env.Warnings(), warnings)}
+	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: warnings}
 	out.Applied, err = s.fleet.Applied(ctx, env.ID)
 	for i := range out.Applied {
 		a := &out.Applied[i]

@@ -37,7 +37,7 @@ func TestUnenforcedFields(t *testing.T) {
 		return table.Decide(&policy.Request{Method: "GET", Path: canonical}).Code
 	}
 	fields := map[string]any{
-		"auth_methods": []string{"basic"}, "waf": "block", "rate_limit": map[string]any{"requests": 1, "per": "1s", "by": "ip"},
+		"auth_methods": []string{"basic"}, "rate_limit": map[string]any{"requests": 1, "per": "1s", "by": "ip"},
 		"respond": map[string]any{"status": 410}, "strip_prefix": "/x", "redirect": map[string]any{"to": "/"},
 		"request_headers": map[string]any{"remove": []string{"X-A"}}, "response_headers": map[string]any{"set": map[string]any{"X-A": "b"}},
 	}
@@ -63,23 +63,9 @@ func TestUnenforcedFields(t *testing.T) {
 			t.Errorf("%s: warnings at creation %q", field, made.Warnings)
 		}
 	}
-	// The environment's own default likewise, wherever no route says otherwise.
-	controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": "/plain"}, x.Path()...)
-	controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": "/off", "waf": "off"}, x.Path()...)
-	env := controltest.Call[api.EnvironmentWritten](t, op, api.OpUpdateEnvironment, map[string]any{"waf": "detect"}, x.Path()...)
-	if len(env.Warnings) != 1 || !strings.HasPrefix(env.Warnings[0], "waf is not enforced") || env.WAF != mezu.WAFDetect {
-		t.Errorf("the environment: %+v", env)
-	}
-	if judged("/plain") != mezu.CodeRouteUnavailable || judged("/off") != "" {
-		t.Errorf("/plain answers %q, /off %q", judged("/plain"), judged("/off"))
-	}
 	state := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...)
-	if len(state.Warnings) != len(fields)+1 || !strings.HasPrefix(state.Warnings[0], "waf is not enforced") {
+	if len(state.Warnings) != len(fields) {
 		t.Errorf("listed warnings: %q", state.Warnings)
-	}
-	made := controltest.Call[api.EnvironmentWritten](t, op, api.OpCreateEnvironment, map[string]any{"name": "staging", "waf": "block"}, x.Org, x.Prj)
-	if len(made.Warnings) != 1 {
-		t.Errorf("created: %+v", made)
 	}
 }
 

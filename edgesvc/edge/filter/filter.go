@@ -29,8 +29,15 @@ type Exchange struct {
 	Visitor session.Visitor
 	// Route is the one that was chosen, nil if none was. It is read only.
 	Route *policy.Route
+	// Environment is the id of the route's.
+	Environment string
 	// BodyLimit bounds the request's body in bytes; zero is no bound. A filter may lower it.
 	BodyLimit int64
+	// Keep is how much of the body filters want to see before anything of it goes on; zero is
+	// nothing. A filter may raise it.
+	Keep int64
+	// Judge judges the body as it comes, nil if nobody does. A filter may set it.
+	Judge Judge
 	// Step is the one that has refused or answered the request, zero while none has.
 	Step policy.Step
 
@@ -62,6 +69,24 @@ type Filter interface {
 	Response(x *Exchange, h *relay.ResponseHead, from From)
 }
 
+// bodyFilter is a Filter that looks at bodies that are kept.
+type bodyFilter interface {
+	// Body looks at the body of a request whose Request has asked to see it. whole says that it
+	// is not longer than that.
+	Body(x *Exchange, body []byte, whole bool) error
+}
+
+// Judge judges a body piece by piece. What it is given and what it gives is valid until the next
+// call. An error that is a *mezu.Error is told to the client, if nothing else was.
+type Judge interface {
+	// Write takes the next bytes, and gives those that may go on.
+	Write(b []byte) ([]byte, error)
+	// End takes the end, and gives what is left to go on.
+	End() ([]byte, error)
+	// Held is how many bytes are kept until they are judged.
+	Held() int
+}
+
 // placed is a filter at the step at which it sees requests.
 type placed struct {
 	step policy.Step
@@ -82,14 +107,20 @@ type Config struct {
 	// Domain is the one below which the environments of all tenants have their hosts, empty
 	// before the edge has enrolled.
 	Domain func() string
+	// Firewall judges the requests of routes that have it on, and Inspected is told of each. Many
+	// goroutines call it.
+	Firewall  *Firewall
+	Inspected func(*Inspection)
 }
 
 // All are the filters of this build.
 func All(cfg Config) Chain {
+	firewall := &firewall{cfg.Firewall, cfg.Inspected}
 	return chain(
 		placed{policy.StepPreflight, cors{}},
 		placed{policy.StepSize, webSocket{}}, placed{policy.StepSize, upgradeOrigin{}}, placed{policy.StepSize, bodyLimit{}},
 		placed{policy.StepAuth, origin{}},
+		placed{policy.StepHead, firewallHead{firewall}}, placed{policy.StepBody, firewallBody{firewall}},
 		placed{policy.StepResponse, cookies{cfg.Sessions, cfg.Domain}},
 	)
 }
@@ -120,6 +151,19 @@ func ask(filters []placed, x *Exchange) (*Answer, error) {
 	return nil, nil
 }
 
+// Body shows the kept body to each filter that looks at bodies, until one refuses.
+func (c *Chain) Body(x *Exchange, body []byte, whole bool) error {
+	for i := range c.all {
+		if f, looks := c.all[i].Filter.(bodyFilter); looks {
+			if err := f.Body(x, body, whole); err != nil {
+				x.Step = c.all[i].step
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Response shows the response to each filter.
 func (c *Chain) Response(x *Exchange, h *relay.ResponseHead, from From) {
 	for i := len(c.all) - 1; i >= 0; i-- {
@@ -132,6 +176,7 @@ func (x *Exchange) Begin() {
 	x.Visitor.Reset()
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
 	x.Route, x.BodyLimit, x.Step, x.reader, x.asked = nil, 0, 0, x.reader[:0], policy.Preflight{}
+	x.Keep, x.Judge = 0, nil
 }
 
 // Choose notes which route was chosen, if one was, while the request's fields are there.

@@ -51,14 +51,14 @@ func (p *parsed) add(name, value string) bool {
 }
 
 // read takes a body apart. why is not empty if that can't be done in one way only. What is over a
-// bound is in p.over, and nothing is read behind it.
+// bound is in p.exceeded, and nothing is read behind it.
 func (p *parsed) read(kind Kind, r *relay.Request, body []byte) (why string) {
 	p.kind = kind
 	if kind == None {
 		return ""
 	}
 	body, why = p.inflate(r, body)
-	if why != "" || p.over != "" {
+	if why != "" || p.exceeded != "" {
 		return why
 	}
 	switch kind {
@@ -81,12 +81,12 @@ func (p *parsed) inflate(r *relay.Request, body []byte) ([]byte, string) {
 	name, ok := coding(r)
 	switch {
 	case !ok && name == "layers":
-		p.over = name
+		p.exceeded = name
 		return nil, ""
 	case !ok:
 		return nil, badCoding
 	case len(body) > p.s.Body+overhead(p.kind):
-		p.over = "body"
+		p.exceeded = "body"
 		return nil, ""
 	case name == "":
 		return body, ""
@@ -107,7 +107,7 @@ func (p *parsed) inflate(r *relay.Request, body []byte) ([]byte, string) {
 	case err != nil:
 		return nil, badCoding
 	case len(out) > p.s.Body+overhead(p.kind):
-		p.over = "body"
+		p.exceeded = "body"
 		return nil, ""
 	case from.Len() > 0:
 		return nil, badCoding // something follows that another reader may read
@@ -204,7 +204,7 @@ func (p *parsed) json(root string, body []byte, many bool) string {
 		if many {
 			name = strconv.AppendInt(append(name, '.'), int64(n), 10)
 		}
-		if why := p.jsonValue(d, t, name, 0); why != "" || p.over != "" {
+		if why := p.jsonValue(d, t, name, 0); why != "" || p.exceeded != "" {
 			return why
 		}
 	}
@@ -215,7 +215,7 @@ func (p *parsed) jsonValue(d *json.Decoder, t json.Token, name []byte, depth int
 	switch t := t.(type) {
 	case json.Delim:
 		if depth++; depth > MaxDepth {
-			p.over = "depth"
+			p.exceeded = "depth"
 			return ""
 		}
 		if t == '{' {
@@ -229,7 +229,7 @@ func (p *parsed) jsonValue(d *json.Decoder, t json.Token, name []byte, depth int
 			if next == json.Delim(']') {
 				return ""
 			}
-			if why := p.jsonValue(d, next, strconv.AppendInt(append(name, '.'), int64(i), 10), depth); why != "" || p.over != "" {
+			if why := p.jsonValue(d, next, strconv.AppendInt(append(name, '.'), int64(i), 10), depth); why != "" || p.exceeded != "" {
 				return why
 			}
 		}
@@ -263,7 +263,7 @@ func (p *parsed) jsonObject(d *json.Decoder, name []byte, depth int) string {
 		if t, err = d.Token(); err != nil {
 			return badJSON
 		}
-		if why := p.jsonValue(d, t, append(append(name, '.'), key...), depth); why != "" || p.over != "" {
+		if why := p.jsonValue(d, t, append(append(name, '.'), key...), depth); why != "" || p.exceeded != "" {
 			return why
 		}
 	}
@@ -279,7 +279,7 @@ func (p *parsed) xml(body []byte) string {
 	}
 	d := xml.NewDecoder(bytes.NewReader(body))
 	depth, elements := 0, 0
-	for p.over == "" {
+	for p.exceeded == "" {
 		t, err := d.Token()
 		if err == io.EOF && depth == 0 && elements > 0 {
 			return ""
@@ -295,7 +295,7 @@ func (p *parsed) xml(body []byte) string {
 				return badXML
 			}
 			if depth++; depth > MaxDepth {
-				p.over = "depth"
+				p.exceeded = "depth"
 			}
 			for _, a := range t.Attr {
 				p.value(0, len(a.Value))

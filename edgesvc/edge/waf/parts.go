@@ -68,7 +68,7 @@ func (p *parsed) parts(r *relay.Request, body []byte) string {
 
 // end is why the body, which has ended, is unreadable; empty if it is not.
 func (s *scanner) end() string {
-	if s.why == "" && s.p.over == "" && (s.state != atEnd || len(s.pending) > 0) {
+	if s.why == "" && s.p.exceeded == "" && (s.state != atEnd || len(s.pending) > 0) {
 		s.why = badParts
 	}
 	return s.why
@@ -77,7 +77,7 @@ func (s *scanner) end() string {
 // write takes the next bytes. It stops at the first fault.
 func (s *scanner) write(b []byte) {
 	s.pending = append(s.pending, b...)
-	for s.why == "" && s.p.over == "" && s.step() {
+	for s.why == "" && s.p.exceeded == "" && s.step() {
 	}
 }
 
@@ -147,7 +147,7 @@ func (s *scanner) head() bool {
 	i := bytes.Index(s.pending, []byte("\r\n\r\n"))
 	if i < 0 || i > maxPartHead {
 		if len(s.pending) > maxPartHead {
-			s.p.over = "part"
+			s.p.exceeded = "part"
 		}
 		return false
 	}
@@ -166,7 +166,7 @@ func (s *scanner) head() bool {
 func (s *scanner) partHead(head string) string {
 	lines := strings.Split(head, "\r\n")
 	if len(lines) > maxPartFields {
-		s.p.over = "part"
+		s.p.exceeded = "part"
 		return ""
 	}
 	disposition, mediaType, seen := "", "", map[string]bool{}
@@ -194,7 +194,7 @@ func (s *scanner) partHead(head string) string {
 		s.p.heads = append(s.p.heads, [2]string{s.name, line})
 	}
 	if s.heads > maxPartOverhead {
-		s.p.over = "part"
+		s.p.exceeded = "part"
 	}
 	if !s.p.value(len(s.name), 0) {
 		return ""
@@ -225,7 +225,7 @@ func (s *scanner) content() bool {
 	if s.state == inField {
 		s.value = append(s.value, s.pending[:n]...)
 		if len(s.value) > s.p.s.Body+2 {
-			s.p.over = "body"
+			s.p.exceeded = "body"
 			return false
 		}
 	}

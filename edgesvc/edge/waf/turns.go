@@ -91,7 +91,7 @@ func (t *turns) take(environment string, address tunnel.Address, heavy, free boo
 	}
 	t.mu.Lock()
 	switch {
-	case !free && t.over(address):
+	case !free && t.exceeded(address):
 		t.mu.Unlock()
 		return nil, errShare
 	case t.may(kind) && t.queues[kind].empty():
@@ -188,8 +188,8 @@ func (t *turns) level(address tunnel.Address) time.Duration {
 	return max(0, s.level-time.Duration(float64(t.now().Sub(s.at))*t.rate()))
 }
 
-// over reports whether an address has taken its share.
-func (t *turns) over(address tunnel.Address) bool {
+// exceeded reports whether an address has taken its share.
+func (t *turns) exceeded(address tunnel.Address) bool {
 	return t.level(address) > time.Duration(t.rate()*float64(shareWindow))
 }
 

@@ -23,12 +23,12 @@ type Upload struct {
 // Upload begins a body whose head has not been judged.
 func (f *Firewall) Upload(w Who, s *Settings, r *relay.Request) *Upload {
 	values, _ := headValues(r)
-	p := &parsed{look: look{s: s, values: values, over: headOver(r)}, kind: Parts}
+	p := &parsed{look: look{s: s, values: values, exceeded: headExceeds(r)}, kind: Parts}
 	u := &Upload{f: f, who: w, s: s, r: r, scan: newScanner(p, r)}
 	if u.scan == nil {
 		u.scan = &scanner{p: p, why: badParts}
 	}
-	if name, ok := coding(r); p.over == "" && (name != "" || !ok) {
+	if name, ok := coding(r); p.exceeded == "" && (name != "" || !ok) {
 		u.scan.why = badCoding
 	}
 	return u
@@ -45,12 +45,10 @@ func (u *Upload) Write(b []byte) (due bool) {
 // End says that the body has ended. Judge is to be called.
 func (u *Upload) End() { u.scan.end() }
 
-func (u *Upload) broken() bool { return u.scan.why != "" || u.scan.p.over != "" }
+func (u *Upload) broken() bool { return u.scan.why != "" || u.scan.p.exceeded != "" }
 
-// Files reports whether the body has a file.
-func (u *Upload) Files() bool {
-	return u.rounds > 1 || len(u.scan.p.files) > 0 || u.scan.state == inFile
-}
+// Held is how many bytes are kept until they are judged, those of their copies included.
+func (u *Upload) Held() int { return 2*len(u.held) + u.scan.p.bytes + u.scan.p.names }
 
 // Judge judges what came since the last time. The verdict is on all that came: the scores add up.
 func (u *Upload) Judge() (Verdict, error) {

@@ -53,7 +53,7 @@ type Result uint8
 const (
 	Passes     Result = iota
 	Attack            // its score reaches the threshold
-	Over              // more than a bound
+	Exceeds           // more than a bound
 	Unreadable        // its body is not what it says to be, or can be read in two ways
 )
 
@@ -71,12 +71,21 @@ type Verdict struct {
 	Took time.Duration
 }
 
+// Inspection is what was said of which request.
+type Inspection struct {
+	Verdict
+	// Detect says that the request passes all the same.
+	Detect                        bool
+	RequestID, Environment, Route string
+	Client                        netip.Addr
+}
+
 // Code is that of the refusal in block mode, empty if the request passes.
 func (v *Verdict) Code() mezu.Code {
 	switch v.Result {
 	case Attack, Unreadable:
 		return mezu.CodeForbidden
-	case Over:
+	case Exceeds:
 		return mezu.CodeBodyTooLarge
 	}
 	return ""
@@ -104,6 +113,9 @@ func NewSettings(s *mezu.WAFSettings) *Settings {
 	}
 	return out
 }
+
+// Most is the longest body of a kind that is looked at.
+func (s *Settings) Most(k Kind) int { return s.Body + overhead(k) }
 
 // Firewall judges requests. The rules are compiled when they are first used. Its methods may be
 // called from many goroutines. Make it with New.
@@ -152,9 +164,9 @@ func (f *Firewall) Head(w Who, s *Settings, r *relay.Request) (Verdict, error) {
 // Body judges a request whose body is here as a whole. Its head has not been judged.
 func (f *Firewall) Body(w Who, s *Settings, r *relay.Request, kind Kind, body []byte) (Verdict, error) {
 	values, bytes := headValues(r)
-	p := &parsed{look: look{s: s, values: values, over: headOver(r)}}
+	p := &parsed{look: look{s: s, values: values, exceeded: headExceeds(r)}}
 	var why string
-	if p.over == "" {
+	if p.exceeded == "" {
 		why = p.read(kind, r, body)
 	}
 	if v, known := p.known(why); known {
@@ -167,8 +179,8 @@ func (f *Firewall) Body(w Who, s *Settings, r *relay.Request, kind Kind, body []
 // can't be read.
 func (p *parsed) known(why string) (Verdict, bool) {
 	switch {
-	case p.over != "":
-		return Verdict{Result: Over, Partial: p.over}, true
+	case p.exceeded != "":
+		return Verdict{Result: Exceeds, Partial: p.exceeded}, true
 	case why != "":
 		return Verdict{Result: Unreadable, Partial: why}, true
 	}
@@ -177,13 +189,13 @@ func (p *parsed) known(why string) (Verdict, bool) {
 
 // look is one request as the rules see it.
 type look struct {
-	s      *Settings
-	tx     types.Transaction
-	vars   plugintypes.TransactionVariables
-	values int // so far, of query, cookies and body
-	names  int // bytes of the body's names
-	bytes  int // bytes of the body's values
-	over   string
+	s        *Settings
+	tx       types.Transaction
+	vars     plugintypes.TransactionVariables
+	values   int    // so far, of query, cookies and body
+	names    int    // bytes of the body's names
+	bytes    int    // bytes of the body's values
+	exceeded string // the bound that is
 }
 
 // value counts one value of a body, and reports whether it is within the bounds.
@@ -192,19 +204,19 @@ func (l *look) value(name, value int) bool {
 	l.names += name
 	l.bytes += value
 	switch {
-	case l.over != "":
+	case l.exceeded != "":
 	case l.values > MaxValues:
-		l.over = "values"
+		l.exceeded = "values"
 	case l.names > maxNameBytes:
-		l.over = "names"
+		l.exceeded = "names"
 	case l.bytes > l.s.Body:
-		l.over = "body"
+		l.exceeded = "body"
 	}
-	return l.over == ""
+	return l.exceeded == ""
 }
 
-// headOver names the bound over which the head of a request is, empty if it is over none.
-func headOver(r *relay.Request) string {
+// headExceeds names the bound over which the head of a request is, empty if it is over none.
+func headExceeds(r *relay.Request) string {
 	values, bytes := headValues(r)
 	switch {
 	case values > MaxValues:

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
@@ -211,7 +210,7 @@ func TestP27_CompressedBodies(t *testing.T) {
 			t.Errorf("%s: %+v", coding, v)
 		}
 		bomb := compress(t, coding, make([]byte, 10<<20))
-		if v := post(t, f, "application/json", string(bomb), "Content-Encoding", coding); v.Result != Over || v.Partial != "body" {
+		if v := post(t, f, "application/json", string(bomb), "Content-Encoding", coding); v.Result != Exceeds || v.Partial != "body" {
 			t.Errorf("bomb in %s: %+v", coding, v)
 		}
 		half := compress(t, coding, json)
@@ -226,10 +225,10 @@ func TestP27_CompressedBodies(t *testing.T) {
 		}
 	}
 	layers := compress(t, "gzip", compress(t, "gzip", json))
-	if v := post(t, f, "application/json", string(layers), "Content-Encoding", strings.Repeat("gzip, ", 999)+"gzip"); v.Result != Over || v.Partial != "layers" {
+	if v := post(t, f, "application/json", string(layers), "Content-Encoding", strings.Repeat("gzip, ", 999)+"gzip"); v.Result != Exceeds || v.Partial != "layers" {
 		t.Errorf("layers: %+v", v)
 	}
-	if v := post(t, f, "application/json", string(layers), "Content-Encoding", "gzip", "Content-Encoding", "gzip"); v.Result != Over {
+	if v := post(t, f, "application/json", string(layers), "Content-Encoding", "gzip", "Content-Encoding", "gzip"); v.Result != Exceeds {
 		t.Errorf("layers in two fields: %+v", v)
 	}
 	if v := post(t, f, "application/json", string(json), "Content-Encoding", "br"); v.Result != Unreadable {
@@ -293,7 +292,9 @@ func TestP29_AmbiguousBodies(t *testing.T) {
 // P30: what is over a bound is told, and never half looked at.
 func TestP30_Bounds(t *testing.T) {
 	f := firewall(t)
-	values := func(n int, one, between string) string { return strings.TrimSuffix(strings.Repeat(one+between, n), between) }
+	values := func(n int, one, between string) string {
+		return strings.TrimSuffix(strings.Repeat(one+between, n), between)
+	}
 	numbered := func(n int, format string) string {
 		var b strings.Builder
 		for i := range n {
@@ -320,7 +321,7 @@ func TestP30_Bounds(t *testing.T) {
 		"a part's fields":   {multipart, parts(numbered(maxPartFields+1, "X%d: 1\r\n") + "\r\nx"), "part"},
 		"paths":             {"application/json", `{"` + strings.Repeat("a", 1000) + `":[` + values(100, "1", ",") + `]}`, "names"},
 	} {
-		if v := post(t, f, c.mediaType, c.body); v.Result != Over || v.Partial != c.partial || v.Code() != mezu.CodeBodyTooLarge {
+		if v := post(t, f, c.mediaType, c.body); v.Result != Exceeds || v.Partial != c.partial || v.Code() != mezu.CodeBodyTooLarge {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
@@ -330,7 +331,7 @@ func TestP30_Bounds(t *testing.T) {
 		"both":               request("GET", "/?"+values(MaxValues/2+1, "a", "&"), 0, "Cookie", values(MaxValues/2, "a=1", ";")),
 		"their bytes":        request("GET", "/?a="+strings.Repeat("a", maxHeadBytes/2), 0, "Cookie", "a="+strings.Repeat("a", maxHeadBytes/2)),
 	} {
-		if v, err := f.Head(visitor, NewSettings(nil), r); err != nil || v.Result != Over || v.Partial == "" {
+		if v, err := f.Head(visitor, NewSettings(nil), r); err != nil || v.Result != Exceeds || v.Partial == "" {
 			t.Errorf("%s: %+v, %v", name, v, err)
 		}
 	}
@@ -430,8 +431,3 @@ func TestFirewall_TakesNoTemporaryFile(t *testing.T) {
 		}
 	}
 }
-
-// clock is one that tests set.
-type clock struct{ at time.Time }
-
-func (c *clock) now() time.Time { return c.at }

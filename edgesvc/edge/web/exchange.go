@@ -207,7 +207,7 @@ func (x *exchange) judge() (reply *answer, err error) {
 	if table == nil {
 		return nil, errUnknownHost
 	}
-	x.table, x.allow = table, d.Allow
+	x.table, x.allow, x.Environment = table, d.Allow, table.Bundle().Environment
 	if x.Choose(&d); d.Code != "" {
 		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}
 	}
@@ -286,9 +286,17 @@ func (x *exchange) run(c client) error {
 		return errSessionOver
 	}
 	defer x.leave()
-	x.Request.Fields = x.Visitor.Pass(x.Request.Fields)
 	defer c.EndHold()
 	defer x.pace.End()
+	if x.Keep > 0 || x.Judge != nil {
+		k := &kept{client: c, x: x, src: c.Source()}
+		defer k.free()
+		if err := k.inspect(); err != nil {
+			return err
+		}
+		c = k
+	}
+	x.Request.Fields = x.Visitor.Pass(x.Request.Fields)
 	if err := x.gather(c); err != nil {
 		return err
 	}

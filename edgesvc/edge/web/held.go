@@ -33,12 +33,14 @@ const (
 // heldBodies is the memory of bodies that are held before they are sent on.
 type heldBodies struct {
 	mu           sync.Mutex
+	most         int
 	total        int
 	addresses    map[tunnel.Address]int
 	environments map[string]int
 }
 
-func (h *heldBodies) init() {
+func (h *heldBodies) init(most int) {
+	h.most = most
 	h.addresses, h.environments = map[tunnel.Address]int{}, map[string]int{}
 }
 
@@ -46,7 +48,7 @@ func (h *heldBodies) init() {
 func (h *heldBodies) take(address tunnel.Address, environment string, n int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	free := maxHeldBodies - h.total
+	free := h.most - h.total
 	if n > free || !tunnel.MayHold(h.addresses[address], free, heldAddressShare) || !tunnel.MayHold(h.environments[environment], free, heldEnvironmentShare) {
 		return false
 	}

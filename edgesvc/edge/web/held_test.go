@@ -15,7 +15,7 @@ func TestRow7_HeldBodiesAreBounded(t *testing.T) {
 		environment string
 	}
 	var h heldBodies
-	h.init()
+	h.init(maxHeldBodies)
 	took := map[owner]int{}
 	fill := func(o owner) int {
 		for h.take(o.address, o.environment, piece) {

@@ -105,6 +105,12 @@ type Config struct {
 	Domain func() string
 	Meter  Meter
 	Guard  Guard
+	// Firewall judges the requests of routes that have it on, and Inspected is told of each (package
+	// filter). They may be nil if no route has.
+	Firewall  *filter.Firewall
+	Inspected func(*filter.Inspection)
+	// KeptBodies bounds the memory of bodies that are kept until filters have looked at them.
+	KeptBodies int
 	// Unserved is told of each request that no Warpgate has answered: it was refused, the rules
 	// have an answer for it, or its client left before. The edge's own pages are left out, unless
 	// they were refused. event makes the event of it, and may be called before Unserved returns.
@@ -125,6 +131,7 @@ type Server struct {
 	h2    *h2Server
 	dates dateClock
 	held  heldBodies
+	kept  heldBodies   // those that filters look at
 	under underway.Set // all requests whose head was read
 
 	filters filter.Chain
@@ -133,8 +140,9 @@ type Server struct {
 
 // New assembles a Server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, filters: filter.All(filter.Config{Sessions: cfg.Sessions, Domain: cfg.Domain})}
-	s.held.init()
+	s := &Server{cfg: cfg, filters: filter.All(filter.Config{Sessions: cfg.Sessions, Domain: cfg.Domain, Firewall: cfg.Firewall, Inspected: cfg.Inspected})}
+	s.held.init(maxHeldBodies)
+	s.kept.init(cfg.KeptBodies)
 	s.h2 = newH2Server(s)
 	return s
 }
@@ -173,3 +181,6 @@ func (s *Server) EndStreams(also func()) {
 
 // HeldBytes is the memory of request bodies that are not whole yet.
 func (s *Server) HeldBytes() int { return s.held.bytes() }
+
+// KeptBytes is the memory of request bodies that are kept until filters have looked at them.
+func (s *Server) KeptBytes() int { return s.kept.bytes() }
