@@ -48,6 +48,20 @@ type ManifestEnvironment struct {
 	Maintenance *Maintenance `json:"maintenance,omitempty"`
 	// Routes are all that the environment is to have, at most MaxRoutes.
 	Routes []Route `json:"routes,omitempty"`
+	// Webhooks are by name, at most MaxWebhooks. Their secrets are set by a call of their own.
+	Webhooks map[string]ManifestWebhook `json:"webhooks,omitempty"`
+}
+
+// ManifestWebhook is what a manifest says of a webhook, with the fields of Webhook that a client
+// sets.
+type ManifestWebhook struct {
+	// Provider says who signs, and with that how.
+	Provider WebhookProvider `json:"provider"`
+	// Tolerance is how far the time of a delivery may be from the edge's; if zero,
+	// DefaultWebhookTolerance.
+	Tolerance Duration `json:"tolerance,omitempty"`
+	// HMAC says how a provider signs that is none of the known ones.
+	HMAC *WebhookHMAC `json:"hmac,omitempty"`
 }
 
 // ManifestDirectory is what a manifest says of a directory of the project, with the
@@ -106,6 +120,9 @@ func (m *Manifest) Judge(ctx context.Context) (warnings []string, err error) {
 		}
 		env := e.Environment(name)
 		if err := entry("environments", name, env.Validate()); err != nil {
+			return nil, err
+		}
+		if err := Below("environments."+name, e.validateWebhooks()); err != nil {
 			return nil, err
 		}
 		remarks, err := JudgeRoutes(ctx, "routes", e.Routes)
@@ -178,6 +195,30 @@ func (e ManifestEnvironment) Environment(name string) Environment {
 func (e *Environment) Manifest() ManifestEnvironment {
 	on := e.IsEnabled()
 	return ManifestEnvironment{Enabled: &on, Directory: e.Directory, WAF: e.WAF, WAFSettings: e.WAFSettings, AllowIPs: e.AllowIPs, DenyIPs: e.DenyIPs, Maintenance: e.Maintenance}
+}
+
+// validateWebhooks checks the webhooks by themselves.
+func (e ManifestEnvironment) validateWebhooks() error {
+	if n := len(e.Webhooks); n > MaxWebhooks {
+		return Invalid("webhooks", "at most %d, not %d", MaxWebhooks, n)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Webhooks)) {
+		w := e.Webhooks[name].Webhook(name)
+		if err := entry("webhooks", name, w.Validate()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Webhook is the entity that the entry with this name describes.
+func (w ManifestWebhook) Webhook(name string) Webhook {
+	return Webhook{Name: name, Provider: w.Provider, Tolerance: w.Tolerance, HMAC: w.HMAC}
+}
+
+// Manifest is what a manifest says of a webhook that is like this one.
+func (w *Webhook) Manifest() ManifestWebhook {
+	return ManifestWebhook{Provider: w.Provider, Tolerance: w.Tolerance, HMAC: w.HMAC}
 }
 
 // Directory is the entity that the entry with this name describes.

@@ -42,6 +42,7 @@ const MaxChanges = 1000
 const (
 	changesOfOne       = 4
 	changesOfDirectory = 12
+	changesOfWebhook   = 4
 )
 
 // Changes lists the differences between a manifest and the present state: first of
@@ -51,7 +52,7 @@ func (m *Manifest) Changes(now *Manifest, prune bool) []Change {
 	// Each route of a new environment is a change.
 	most := 1 + changesOfDirectory*len(m.Directories) + changesOfOne*(len(m.Roles)+len(m.Environments))
 	for _, e := range m.Environments {
-		most += len(e.Routes)
+		most += len(e.Routes) + changesOfWebhook*len(e.Webhooks)
 	}
 	d := differ{prune: prune, out: make([]Change, 0, most)}
 	if now == nil {
@@ -154,7 +155,19 @@ func (d *differ) environment(path string, now, wanted *ManifestEnvironment) {
 	d.setting(path+".allow_ips", sorted(have.AllowIPs), sorted(wanted.AllowIPs))
 	d.setting(path+".deny_ips", sorted(have.DenyIPs), sorted(wanted.DenyIPs))
 	d.setting(path+".maintenance", have.Maintenance, wanted.Maintenance)
+	compareNamed(d, path+".webhooks", have.Webhooks, wanted.Webhooks, d.webhook)
 	d.routes(path+".routes", have.Routes, wanted.Routes)
+}
+
+func (d *differ) webhook(path string, now, wanted *ManifestWebhook) {
+	var have ManifestWebhook
+	if now != nil {
+		have = *now
+	}
+	d.setting(path+".provider", have.Provider, wanted.Provider)
+	before, after := have.Webhook(""), wanted.Webhook("")
+	d.setting(path+".tolerance", Duration(before.TimeTolerance()), Duration(after.TimeTolerance()))
+	d.setting(path+".hmac", have.HMAC, wanted.HMAC)
 }
 
 // changedRoute is a route as a change shows it. It only points to the route, so that a

@@ -42,6 +42,7 @@ var serverFields = map[string][]string{
 	"project":         {"organization"},
 	"environment":     {"organization", "project", "endpoint", "url", "directory_id", "created_by"},
 	"route":           {},
+	"webhook":         {"secrets"},
 	"service_account": {"key", "key_prefix", "previous_key_prefix", "previous_key_until", "project", "last_used_at"},
 	"warpgate":        {"environment", "status", "address", "version", "draining", "edges", "bundle", "last_seen_at", "registered_by", "serial"},
 	"edge":            {"serial", "version"},

@@ -10,7 +10,7 @@ import (
 // fields of these names.
 func TestServerFields(t *testing.T) {
 	records := map[string]any{
-		"organization": Organization{}, "project": Project{}, "environment": Environment{}, "route": Route{}, "service_account": ServiceAccount{},
+		"organization": Organization{}, "project": Project{}, "environment": Environment{}, "route": Route{}, "webhook": Webhook{}, "service_account": ServiceAccount{},
 		"warpgate": Warpgate{}, "edge": Edge{}, "member": Member{}, "invitation": Invitation{}, "token": Token{}, "directory": Directory{}, "brand": Brand{}, "user": User{},
 	}
 	// Returned once beside a service account, never a field of it.

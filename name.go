@@ -83,6 +83,7 @@ const (
 	PrefixRoute          = "rte"
 	PrefixWarpgate       = "wgt"
 	PrefixServiceAccount = "sva"
+	PrefixWebhook        = "whk"
 	PrefixDirectory      = "dir"
 	PrefixUser           = "usr"
 	PrefixMember         = "mbr"

@@ -58,6 +58,8 @@ const (
 	PermEnvironmentsWrite    Permission = "environments.write"
 	PermRoutesRead           Permission = "routes.read"
 	PermRoutesWrite          Permission = "routes.write"
+	PermWebhooksRead         Permission = "webhooks.read"
+	PermWebhooksWrite        Permission = "webhooks.write"
 	PermServiceAccountsRead  Permission = "service_accounts.read"
 	PermServiceAccountsWrite Permission = "service_accounts.write"
 	PermWarpgatesRead        Permission = "warpgates.read"
@@ -89,7 +91,7 @@ var personPermissions = []Permission{
 // servicePermissions are those that make sense inside one project.
 var servicePermissions = []Permission{
 	PermWarpgateRegister, PermProjectsRead, PermEnvironmentsRead, PermEnvironmentsWrite, PermRoutesRead,
-	PermRoutesWrite, PermWarpgatesRead, PermWarpgatesWrite, PermDirectoriesRead, PermDirectoriesWrite, PermUsersRead,
+	PermRoutesWrite, PermWebhooksRead, PermWebhooksWrite, PermWarpgatesRead, PermWarpgatesWrite, PermDirectoriesRead, PermDirectoriesWrite, PermUsersRead,
 	PermUsersWrite,
 	PermAuditRead,
 }

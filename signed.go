@@ -64,6 +64,7 @@ const (
 	PurposeGrant      Purpose = "grant"
 	PurposeAudit      Purpose = "audit" // segments of the archive
 	PurposeAssertions Purpose = "assertions"
+	PurposeEdgePart   Purpose = "edge-part"
 )
 
 // Signed is a statement and its signature. Payload is JSON. The signature is over exactly

@@ -87,6 +87,8 @@ const (
 const (
 	// DefaultWebhookTolerance is what Stripe, Slack and Standard Webhooks recommend.
 	DefaultWebhookTolerance = Duration(5 * time.Minute)
+	// MaxWebhooks bounds the webhooks of an environment: with their secrets they are one record.
+	MaxWebhooks = 50
 	// MaxWebhookTolerance is an hour: for so long, and as long again, a delivery must be
 	// remembered.
 	MaxWebhookTolerance = Duration(time.Hour)

@@ -219,6 +219,15 @@ type RotateRequest struct {
 	Overlap *mezu.Duration `json:"overlap,omitempty"`
 }
 
+// WebhookSecretRequest sets the secret by which a webhook's deliveries are verified.
+type WebhookSecretRequest struct {
+	// Secret is what the provider signs with, as the provider shows it. If empty, none is added.
+	Secret string `json:"secret,omitempty"`
+	// Only ends every secret before it at once. Otherwise the last one before it stays valid, so
+	// that the provider can be given the new one afterwards.
+	Only bool `json:"only,omitempty"`
+}
+
 // RouteWritten is a route after a write. Warnings name its fields that this build doesn't
 // enforce yet, so that the route answers 503, and what it may match unintentionally.
 type RouteWritten struct {
@@ -403,6 +412,8 @@ type RenewRequest struct {
 	AssertionKey ed25519.PublicKey `json:"assertion_key,omitempty"`
 	// AssertionProof is that of a RegisterRequest.
 	AssertionProof []byte `json:"assertion_proof,omitempty"`
+	// SealingKey is that of an EnrolRequest. A Warpgate has none.
+	SealingKey []byte `json:"sealing_key,omitempty"`
 }
 
 // WarpgateTargetsRequest is what a Warpgate says of where it sends requests, for who asks what it
@@ -425,6 +436,8 @@ type EnrolRequest struct {
 	PublicAddress string `json:"public_address,omitempty"`
 	// Version is that of the edge's program.
 	Version string `json:"version,omitempty"`
+	// SealingKey is the public key (X25519) to which what edges alone may know is encrypted.
+	SealingKey []byte `json:"sealing_key,omitempty"`
 }
 
 // EnrolResponse is what an edge starts with.
@@ -522,5 +535,6 @@ const (
 	StreamEdges      StreamKind = "edges"
 	StreamBundle     StreamKind = "bundle"
 	StreamAssertions StreamKind = "assertions"
+	StreamEdgePart   StreamKind = "edge-part"
 	StreamSynced     StreamKind = "synced"
 )

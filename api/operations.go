@@ -73,6 +73,13 @@ var (
 	OpUpdateRoute   = Operation{"update-route", "PATCH", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes/{route}", "Change a route"}
 	OpDeleteRoute   = Operation{"delete-route", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/routes/{route}", "Delete a route"}
 
+	OpListWebhooks     = Operation{"list-webhooks", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/webhooks", "List webhooks"}
+	OpCreateWebhook    = Operation{"create-webhook", "POST", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/webhooks", "Create a webhook"}
+	OpGetWebhook       = Operation{"get-webhook", "GET", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/webhooks/{webhook}", "Show a webhook"}
+	OpUpdateWebhook    = Operation{"update-webhook", "PATCH", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/webhooks/{webhook}", "Change how a webhook's deliveries are verified"}
+	OpDeleteWebhook    = Operation{"delete-webhook", "DELETE", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/webhooks/{webhook}", "Delete a webhook"}
+	OpSetWebhookSecret = Operation{"set-webhook-secret", "PUT", "/v1/organizations/{organization}/projects/{project}/environments/{environment}/webhooks/{webhook}/secret", "Give a webhook a secret, which is never shown"}
+
 	OpListServiceAccounts  = Operation{"list-service-accounts", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts", "List service accounts"}
 	OpCreateServiceAccount = Operation{"create-service-account", "POST", "/v1/organizations/{organization}/projects/{project}/service-accounts", "Create a service account; its key is shown once"}
 	OpGetServiceAccount    = Operation{"get-service-account", "GET", "/v1/organizations/{organization}/projects/{project}/service-accounts/{service_account}", "Show a service account"}
@@ -180,6 +187,7 @@ func Operations() []Operation {
 		OpUpdateOrganization, OpDeleteOrganization, OpListProjects, OpCreateProject, OpGetProject,
 		OpUpdateProject, OpDeleteProject, OpApplyProject, OpExportProject, OpListEnvironments, OpCreateEnvironment, OpGetEnvironment,
 		OpUpdateEnvironment, OpDeleteEnvironment, OpListRoutes, OpReplaceRoutes, OpCreateRoute,
+		OpListWebhooks, OpCreateWebhook, OpGetWebhook, OpUpdateWebhook, OpDeleteWebhook, OpSetWebhookSecret,
 		OpGetRoute, OpUpdateRoute, OpDeleteRoute, OpListServiceAccounts, OpCreateServiceAccount,
 		OpGetServiceAccount, OpDeleteServiceAccount, OpListWarpgates, OpGetWarpgate, OpDeleteWarpgate,
 		OpCreateEnrolmentToken, OpRegisterWarpgate, OpRenewWarpgate, OpWarpgateTargets, OpListEdges, OpGetEdge, OpDeleteEdge,

@@ -48,6 +48,7 @@ import (
 	"github.com/mezusphere/mezu/cli/users"
 	"github.com/mezusphere/mezu/cli/variable"
 	"github.com/mezusphere/mezu/cli/warpgates"
+	"github.com/mezusphere/mezu/cli/webhooks"
 )
 
 // serving is the category of commands that run until they are interrupted.
@@ -189,7 +190,7 @@ func newApp(inv *invocation.Invocation, cfg Config) *cli.App {
 		Commands: []*cli.Command{
 			dev.Command(inv, cfg.Dev),
 			dashboard.Command(inv, cfg.Dashboard),
-			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv),
+			orgs.Command(inv), members.Command(inv), projects.Command(inv), environments.Command(inv), routes.Command(inv), webhooks.Command(inv),
 			serviceaccounts.Command(inv), warpgates.Command(inv), directories.Command(inv), users.Command(inv), audit.Command(inv),
 			operators.Command(inv), tokens.Command(inv), edges.Command(inv),
 			daemon.Command(inv, local, cfg.Daemon),

@@ -106,6 +106,13 @@ func examples() map[string]string {
 		"service-accounts rotate": "mezu service-accounts rotate ci --overlap 1h -p shop",
 		"service-accounts delete": "mezu service-accounts delete ci -p shop --yes",
 
+		"webhooks list":       "mezu webhooks list -p shop -e staging",
+		"webhooks show":       "mezu webhooks show payments -p shop -e staging",
+		"webhooks create":     "mezu webhooks create payments --provider stripe -p shop -e staging",
+		"webhooks update":     "mezu webhooks update payments --tolerance 10m -p shop -e staging",
+		"webhooks set-secret": "mezu webhooks set-secret payments --secret-file stripe.txt -p shop -e staging",
+		"webhooks delete":     "mezu webhooks delete payments -p shop -e staging --yes",
+
 		"warpgates list":    "mezu warpgates list -p shop -e staging",
 		"warpgates show":    "mezu warpgates show wgt_06h26kh6kmnrhmzmsjng20d7zg -p shop -e staging",
 		"warpgates drain":   "mezu warpgates drain wgt_06h26kh6kmnrhmzmsjng20d7zg -p shop -e staging",

@@ -197,6 +197,7 @@ func rules() []rule {
 		{from: "edgesvc/edge/filter", not: ours("edgesvc/edge/web", "edgesvc/edge/front", "edgesvc/edge/member", "edgesvc/edge/replica", "admission", "tunnel", "trust"), reason: "a filter sees one request and its response, and no connection"},
 		{from: "edgesvc/edge/webhook", not: append(ours("edgesvc/edge", "admission", "api", "policy", "tunnel", "trust"), "net/http"), reason: "who has signed a request depends on the request and a secret alone"},
 		{from: "edgesvc/control", not: ours("edgesvc/edge"), reason: "the control plane knows edges by what they report"},
+		{from: "edgesvc/edgepart", not: ours("api", "policy", "relay", "tunnel", "trust", "edgesvc/control", "edgesvc/edge", "edgesvc/ca", "edgesvc/store", "edgesvc/seal", "edgesvc/identity"), reason: "what is encrypted to an edge depends on its key alone"},
 		{from: "edgesvc/archive", not: ours("api", "edgesvc/control", "edgesvc/ca", "edgesvc/store", "policy"), reason: "what is archived is verified years later, with nothing else at hand"},
 		{from: "edgesvc/store", not: ours("api", "edgesvc/control", "edgesvc/ca", "policy"), reason: "the store knows no entity"},
 		{from: "", but: []string{"edgesvc/store/badger", "bench/inprocess"}, not: []string{"github.com/dgraph-io/badger"}, reason: "one driver knows the engine, and what is compared with it; everyone else the contract"},
@@ -357,7 +358,7 @@ func wide() map[string]struct {
 		most   int
 		reason string
 	}{
-		"cli":                          {35, "assembles the tree of commands, a package for each noun"},
+		"cli":                          {36, "assembles the tree of commands, a package for each noun"},
 		"cli/daemon":                   {8, "the command's side of the daemon: where it listens, how it is started, what its API answers, what a person is told"},
 		"cli/declare":                  {8, "a file, the context around it and the control plane meet in four commands"},
 		"cli/doctor":                   {9, "looks at all that a tunnel of this machine depends on"},
@@ -374,6 +375,7 @@ func wide() map[string]struct {
 		"tui/routes":                   {8, "as tui/log, and what the local daemon tells of requests"},
 		"tui/warpgates":                {7, "as tui/routes, of links"},
 		"cli/invocation":               {7, "flags, variables, files and a profile become a client; and a secret goes into a file"},
+		"cli/webhooks":                 {8, "a noun, and a secret that comes from a file or on standard input"},
 		"cli/routes":                   {8, "a request is tried on routes as a user, with the code that edges judge by"},
 		"daemon":                       {11, "the host of tunnels: what was asked for, Warpgates, workloads, figures, events, the inspector and the look at the network meet here and only here"},
 		"tui/requests":                 {7, "nouns, what is told of them, and the four parts of every screen: keys, fields, drawing, and what a screen is"},
@@ -392,6 +394,7 @@ func wide() map[string]struct {
 		"edgesvc/control/state":        {8, "one directory holds what several packages keep"},
 		"edgesvc/edge":                 {11, "assembles an edge of its parts, and does nothing else"},
 		"edgesvc/edge/replica":         {8, "the edge's copy of every statement: what it believes, how it judges, and where both are kept"},
+		"edgesvc/edge/identity":        {7, "a certificate, the key beside it that secrets are encrypted to, and how both come and are kept"},
 		"edgesvc/edge/member":          {7, "assembles what makes an edge a member of an installation, and does nothing else"},
 		"edgesvc/edge/session":         {7, "from a cookie over a grant, and how often a client may show one, to how the session goes on"},
 		"edgesvc/edge/hosted":          {7, "what the control plane answers, and the few answers of the edge's own: keys, who is there, the page of an outage"},
@@ -403,8 +406,8 @@ func wide() map[string]struct {
 		"edgesvc/control/service":      {9, "puts the nouns together, and does nothing else"},
 		"edgesvc/control/installation": {8, "keys, stream and backups are of all nouns"},
 		"edgesvc/control/record":       {8, "every write is planned, signed, audited and committed here"},
-		"edgesvc/control/fleet":        {8, "certificates, statements and presence of edges and Warpgates meet here"},
-		"edgesvc/control/config":       {8, "an apply is one transaction over all that a project has"},
+		"edgesvc/control/fleet":        {9, "certificates, statements and presence of edges and Warpgates meet here, and the keys that secrets are encrypted to"},
+		"edgesvc/control/config":       {9, "an apply is one transaction over all that a project has, with what is encrypted to edges"},
 		"edgesvc/control/rest":         {8, "HTTP on one side, callers, operations and their description on the other"},
 	}
 }

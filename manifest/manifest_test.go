@@ -100,7 +100,7 @@ func TestFields(t *testing.T) {
 		entity, written reflect.Type
 		others          []string
 	}{
-		{"environment", reflect.TypeFor[mezu.Environment](), reflect.TypeFor[mezu.ManifestEnvironment](), []string{"directory", "routes"}},
+		{"environment", reflect.TypeFor[mezu.Environment](), reflect.TypeFor[mezu.ManifestEnvironment](), []string{"directory", "routes", "webhooks"}},
 		{"directory", reflect.TypeFor[mezu.Directory](), reflect.TypeFor[mezu.ManifestDirectory](), nil},
 	} {
 		want := map[string]bool{}

@@ -60,6 +60,18 @@ func (a *Anchor) NextAssertions(s mezu.Signed, inForce func(environment string) 
 	return k, known, nil
 }
 
+// NextEdgePart opens what edges alone get of an environment, as OpenEdgePart does, that is to
+// replace what is in force. inForce, errors and known are those of NextBundle.
+func (a *Anchor) NextEdgePart(s mezu.Signed, inForce func(environment string) *InForce) (p *mezu.EdgePart, known bool, err error) {
+	if p, err = a.OpenEdgePart(s); err != nil {
+		return nil, false, err
+	}
+	if known, err = inForce(p.Environment).precedes(s, "edge's part of "+p.Environment, p.Position); err != nil {
+		return nil, false, err
+	}
+	return p, known, nil
+}
+
 // precedes judges whether a statement at a position may replace c, which may be nil. known
 // is true if it is c, whoever signed it. Errors call the statement by what it is.
 func (c *InForce) precedes(s mezu.Signed, what string, at mezu.Position) (known bool, err error) {

@@ -187,6 +187,19 @@ func (a *Anchor) OpenAssertions(s mezu.Signed) (*mezu.AssertionKeys, error) {
 	return &k, nil
 }
 
+// OpenEdgePart verifies and decodes what edges alone get of an environment. What is encrypted in
+// it stays so.
+func (a *Anchor) OpenEdgePart(s mezu.Signed) (*mezu.EdgePart, error) {
+	var p mezu.EdgePart
+	if err := a.open(s, mezu.PurposeEdgePart, &p); err != nil {
+		return nil, err
+	}
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("validating an edge's part: %w", err)
+	}
+	return &p, nil
+}
+
 // OpenGrant verifies and decodes a grant in its compact form. Whether it is in its time,
 // revoked, or of which environment and epoch, is not looked at: that changes, and the rest
 // may be remembered as long as the keyset stays in force.

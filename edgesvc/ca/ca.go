@@ -162,12 +162,12 @@ func (a *Authority) Signs(p mezu.Purpose) bool { return a.current.Load().signer(
 // laterPurpose reports whether there may be an installation that has no key for a purpose,
 // because it is older than that. It does without what such statements are for.
 func laterPurpose(p mezu.Purpose) bool {
-	return p == mezu.PurposeAudit || p == mezu.PurposeAssertions
+	return p == mezu.PurposeAudit || p == mezu.PurposeAssertions || p == mezu.PurposeEdgePart
 }
 
 // purposes are those of the online keys.
 func purposes() []mezu.Purpose {
-	return []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAudit, mezu.PurposeAssertions}
+	return []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAudit, mezu.PurposeAssertions, mezu.PurposeEdgePart}
 }
 
 // clock is now, or time.Now.

@@ -12,7 +12,7 @@ import (
 // An authority from before there was a purpose goes on without its key and gets it with the
 // next rotation.
 func TestAuthorityWithoutLaterKeys(t *testing.T) {
-	for _, purpose := range []mezu.Purpose{mezu.PurposeAudit, mezu.PurposeAssertions} {
+	for _, purpose := range []mezu.Purpose{mezu.PurposeAudit, mezu.PurposeAssertions, mezu.PurposeEdgePart} {
 		t.Run(string(purpose), func(t *testing.T) { authorityWithout(t, purpose) })
 	}
 }

@@ -28,11 +28,11 @@ import (
 func TestCreate(t *testing.T) {
 	i := created(t)
 	k := i.keyset()
-	if k.Version != 1 || len(k.CARoots) != 1 || len(k.Keys) != 6 || k.NotAfter.Before(i.now().Add(364*day)) {
+	if k.Version != 1 || len(k.CARoots) != 1 || len(k.Keys) != 7 || k.NotAfter.Before(i.now().Add(364*day)) {
 		t.Errorf("%+v", k)
 	}
 	keys := make(map[string]bool)
-	for _, p := range []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAudit, mezu.PurposeAssertions} {
+	for _, p := range []mezu.Purpose{mezu.PurposeBundle, mezu.PurposeEdges, mezu.PurposeRevocation, mezu.PurposeGrant, mezu.PurposeAudit, mezu.PurposeAssertions, mezu.PurposeEdgePart} {
 		s, err := i.ca.Sign(p, map[string]int{"a": 1})
 		if err != nil {
 			t.Fatal(err)
@@ -43,8 +43,8 @@ func TestCreate(t *testing.T) {
 		}
 		keys[s.KeyID] = true
 	}
-	if len(keys) != 6 {
-		t.Errorf("%d keys for 6 purposes", len(keys))
+	if len(keys) != 7 {
+		t.Errorf("%d keys for 7 purposes", len(keys))
 	}
 	_, err := i.ca.Sign(mezu.PurposeKeyset, k)
 	refused(t, err, "no key for it")
@@ -268,7 +268,7 @@ func TestRotate(t *testing.T) {
 	i.change(rotate(api.RotateSigning))
 	i.follow(peer)
 	k := i.keyset()
-	if k.Version != 2 || len(k.Keys) != 12 || len(k.CARoots) != 1 {
+	if k.Version != 2 || len(k.Keys) != 14 || len(k.CARoots) != 1 {
 		t.Fatalf("keyset %d with %d keys and %d roots", k.Version, len(k.Keys), len(k.CARoots))
 	}
 	i.advance(ca.ActivationDelay - time.Second)
@@ -305,7 +305,7 @@ func TestRotate(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.change(rotate(api.RotateSigning))
-	if k := i.keyset(); k.Version != 3 || len(k.Keys) != 12 {
+	if k := i.keyset(); k.Version != 3 || len(k.Keys) != 14 {
 		t.Errorf("keyset %d has %d keys: those past their end are not gone", k.Version, len(k.Keys))
 	}
 	_, err = i.anchor().AcceptKeyset(mezu.Signed{})
@@ -375,7 +375,7 @@ func TestRotateRoot(t *testing.T) {
 	}
 
 	i.change(rotate(api.RotateRoot))
-	if k := i.keyset(); k.Version != 2 || len(k.CARoots) != 2 || len(k.Keys) != 6 {
+	if k := i.keyset(); k.Version != 2 || len(k.CARoots) != 2 || len(k.Keys) != 7 {
 		t.Fatalf("%+v", k)
 	}
 	must() // nobody has heard of it

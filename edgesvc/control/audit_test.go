@@ -99,6 +99,10 @@ func TestA9_EveryOperation(t *testing.T) {
 		deed{api.OpCreateRoute, as(api.OpCreateRoute, `{"prefix":"/c","name":"c"}`, env...), "operator", true, "route", "-", `"prefix":"/c"`},
 		deed{api.OpUpdateRoute, as(api.OpUpdateRoute, `{"methods":["GET"]}`, append(env, "c")...), "operator", true, "route", `"prefix":"/c"`, `"methods":["GET"]`},
 		deed{api.OpDeleteRoute, as(api.OpDeleteRoute, "", append(env, "c")...), "operator", true, "route", `"methods":["GET"]`, "-"},
+		deed{api.OpCreateWebhook, as(api.OpCreateWebhook, `{"name":"pay","provider":"stripe"}`, env...), "operator", true, "webhook", "-", `"provider":"stripe"`},
+		deed{api.OpSetWebhookSecret, as(api.OpSetWebhookSecret, `{"secret":"`+in.Secret("whsec_hush")+`"}`, append(env, "pay")...), "operator", true, "webhook", `"revision":1`, `"secrets":1`},
+		deed{api.OpUpdateWebhook, as(api.OpUpdateWebhook, `{"tolerance":"1m"}`, append(env, "pay")...), "operator", true, "webhook", `"secrets":1`, `"tolerance":"1m0s"`},
+		deed{api.OpDeleteWebhook, as(api.OpDeleteWebhook, "", append(env, "pay")...), "operator", true, "webhook", `"tolerance":"1m0s"`, "-"},
 		deed{api.OpCreateServiceAccount, func() {
 			out := controltest.Call[api.ServiceAccountCreated](t, op, api.OpCreateServiceAccount, body(`{"name":"gate","permissions":["warpgate.register"]}`), "acme", "shop")
 			key = in.Secret(out.Key)

@@ -84,6 +84,13 @@ var allowed = map[string]string{
 	api.OpUpdateRoute.ID:   "owner admin developer account",
 	api.OpDeleteRoute.ID:   "owner admin developer account",
 
+	api.OpListWebhooks.ID:     "owner admin developer viewer account",
+	api.OpCreateWebhook.ID:    "owner admin developer account",
+	api.OpGetWebhook.ID:       "owner admin developer viewer account",
+	api.OpUpdateWebhook.ID:    "owner admin developer account",
+	api.OpDeleteWebhook.ID:    "owner admin developer account",
+	api.OpSetWebhookSecret.ID: "owner admin developer account",
+
 	api.OpListServiceAccounts.ID:  "owner admin developer viewer",
 	api.OpCreateServiceAccount.ID: "owner admin developer",
 	api.OpGetServiceAccount.ID:    "owner admin developer viewer",
@@ -197,6 +204,9 @@ var bodies = map[string]any{
 	api.OpReplaceRoutes.ID:               map[string]any{"routes": []any{}},
 	api.OpCreateRoute.ID:                 map[string]any{"prefix": "-"},
 	api.OpUpdateRoute.ID:                 map[string]any{},
+	api.OpCreateWebhook.ID:               map[string]any{"name": "-", "provider": "stripe"},
+	api.OpUpdateWebhook.ID:               map[string]any{},
+	api.OpSetWebhookSecret.ID:            map[string]any{},
 	api.OpCreateServiceAccount.ID:        map[string]any{"name": "-", "permissions": []any{}},
 	api.OpCreateDirectory.ID:             map[string]any{"name": "-"},
 	api.OpUpdateDirectory.ID:             map[string]any{},
@@ -244,7 +254,7 @@ func TestA1_Matrix(t *testing.T) {
 	x.Owner = op
 	route := controltest.Call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.Path()...)
 	_, full := x.Account("full", mezu.PermWarpgateRegister, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite,
-		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite,
+		mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermWebhooksRead, mezu.PermWebhooksWrite, mezu.PermWarpgatesRead, mezu.PermWarpgatesWrite,
 		mezu.PermDirectoriesRead, mezu.PermDirectoriesWrite, mezu.PermUsersRead, mezu.PermUsersWrite, mezu.PermAuditRead)
 	// A verb that no operation asks of it: this account may do nothing but be.
 	_, few := x.Account("few", mezu.PermProjectsRead)
@@ -278,6 +288,7 @@ func TestA1_Matrix(t *testing.T) {
 		"joiner":    in.Client(in.JoinToken(operator), nil),
 		"enrolment": in.Client(enrolment.Token, nil),
 	}
+	controltest.Call[any](t, op, api.OpCreateWebhook, map[string]any{"name": "pay", "provider": "stripe"}, x.Path()...)
 	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
 	controltest.Call[any](t, op, api.OpCreateOrganizationDirectory, map[string]any{"name": "customers"}, x.Org)
 	controltest.Call[any](t, op, api.OpSetLogo, api.Image(controltest.Pixel), x.Org, x.Prj, "customers")
@@ -286,7 +297,7 @@ func TestA1_Matrix(t *testing.T) {
 	inProject := controltest.Call[mezu.User](t, op, api.OpCreateUser, ann, x.Org, x.Prj, "customers")
 	inOrganization := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, ann, x.Org, "customers")
 	self := controltest.Call[api.Self](t, operator, api.OpSelf, nil)
-	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "person": self.ID, "organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "service_account": "full",
+	items := map[string]string{"token": mezu.NewID(mezu.PrefixToken, time.Now()), "operator": self.ID, "person": self.ID, "organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "webhook": "pay", "service_account": "full",
 		"warpgate": w.ID, "edge": "nobody", "directory": "customers", "member": other.ID, "invitation": invitation.ID, "session": "-"}
 	for _, o := range api.Operations() {
 		expected, listed := allowed[o.ID]
@@ -342,6 +353,8 @@ var verbs = map[string][]mezu.Permission{
 	api.OpCreateEnvironment.ID: {mezu.PermEnvironmentsWrite}, api.OpUpdateEnvironment.ID: {mezu.PermEnvironmentsWrite}, api.OpDeleteEnvironment.ID: {mezu.PermEnvironmentsWrite},
 	api.OpListRoutes.ID: {mezu.PermRoutesRead}, api.OpGetRoute.ID: {mezu.PermRoutesRead}, api.OpReplaceRoutes.ID: {mezu.PermRoutesWrite},
 	api.OpCreateRoute.ID: {mezu.PermRoutesWrite}, api.OpUpdateRoute.ID: {mezu.PermRoutesWrite}, api.OpDeleteRoute.ID: {mezu.PermRoutesWrite},
+	api.OpListWebhooks.ID: {mezu.PermWebhooksRead}, api.OpGetWebhook.ID: {mezu.PermWebhooksRead}, api.OpCreateWebhook.ID: {mezu.PermWebhooksWrite},
+	api.OpUpdateWebhook.ID: {mezu.PermWebhooksWrite}, api.OpDeleteWebhook.ID: {mezu.PermWebhooksWrite}, api.OpSetWebhookSecret.ID: {mezu.PermWebhooksWrite},
 	api.OpListWarpgates.ID: {mezu.PermWarpgatesRead}, api.OpGetWarpgate.ID: {mezu.PermWarpgatesRead}, api.OpDeleteWarpgate.ID: {mezu.PermWarpgatesWrite},
 	api.OpDrainWarpgate.ID: {mezu.PermWarpgatesWrite}, api.OpUndrainWarpgate.ID: {mezu.PermWarpgatesWrite},
 	api.OpWatchProjects.ID: {mezu.PermProjectsRead}, api.OpWatchEnvironments.ID: {mezu.PermEnvironmentsRead}, api.OpWatchRoutes.ID: {mezu.PermRoutesRead},
@@ -388,10 +401,11 @@ func TestK4_Verbs(t *testing.T) {
 	route := controltest.Call[mezu.Route](t, op, api.OpCreateRoute, map[string]any{"prefix": "/"}, x.Path()...)
 	_, key := x.Account("gate", mezu.PermWarpgateRegister)
 	w, _ := in.Register(key, "")
+	controltest.Call[any](t, op, api.OpCreateWebhook, map[string]any{"name": "pay", "provider": "stripe"}, x.Path()...)
 	controltest.Call[any](t, op, api.OpCreateDirectory, map[string]any{"name": "customers"}, x.Org, x.Prj)
 	controltest.Call[any](t, op, api.OpSetLogo, api.Image(controltest.Pixel), x.Org, x.Prj, "customers")
 	ann := controltest.Call[mezu.User](t, op, api.OpCreateUser, map[string]any{"profile": map[string]any{"email": "ann@example.com"}}, x.Org, x.Prj, "customers")
-	items := map[string]string{"organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "warpgate": w.ID, "directory": "customers", "user": ann.ID, "session": "-"}
+	items := map[string]string{"organization": x.Org, "project": x.Prj, "environment": x.Environment.Name, "route": route.ID, "webhook": "pay", "warpgate": w.ID, "directory": "customers", "user": ann.ID, "session": "-"}
 	past := func(c *api.Client, o api.Operation) bool {
 		t.Helper()
 		var params []string

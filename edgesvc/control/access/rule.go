@@ -103,6 +103,13 @@ var rules = map[string]rule{
 	api.OpUpdateRoute.ID:   {tenants, mezu.PermRoutesWrite},
 	api.OpDeleteRoute.ID:   {tenants, mezu.PermRoutesWrite},
 
+	api.OpListWebhooks.ID:     {tenants, mezu.PermWebhooksRead},
+	api.OpCreateWebhook.ID:    {tenants, mezu.PermWebhooksWrite},
+	api.OpGetWebhook.ID:       {tenants, mezu.PermWebhooksRead},
+	api.OpUpdateWebhook.ID:    {tenants, mezu.PermWebhooksWrite},
+	api.OpDeleteWebhook.ID:    {tenants, mezu.PermWebhooksWrite},
+	api.OpSetWebhookSecret.ID: {tenants, mezu.PermWebhooksWrite},
+
 	api.OpListServiceAccounts.ID:  {tenants, mezu.PermServiceAccountsRead},
 	api.OpCreateServiceAccount.ID: {tenants, mezu.PermServiceAccountsWrite},
 	api.OpGetServiceAccount.ID:    {tenants, mezu.PermServiceAccountsRead},
@@ -214,11 +221,11 @@ var organizationalPermissions = map[mezu.Role][]mezu.Permission{
 var (
 	viewerPermissions = []mezu.Permission{
 		mezu.PermOrganizationsRead, mezu.PermMembersRead, mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead,
-		mezu.PermServiceAccountsRead, mezu.PermWarpgatesRead, mezu.PermDirectoriesRead, mezu.PermUsersRead,
+		mezu.PermWebhooksRead, mezu.PermServiceAccountsRead, mezu.PermWarpgatesRead, mezu.PermDirectoriesRead, mezu.PermUsersRead,
 	}
 	developerPermissions = slices.Concat(viewerPermissions, []mezu.Permission{
 		mezu.PermWarpgateRegister, mezu.PermProjectsWrite, mezu.PermEnvironmentsWrite, mezu.PermRoutesWrite,
-		mezu.PermServiceAccountsWrite, mezu.PermWarpgatesWrite, mezu.PermDirectoriesWrite, mezu.PermUsersWrite,
+		mezu.PermWebhooksWrite, mezu.PermServiceAccountsWrite, mezu.PermWarpgatesWrite, mezu.PermDirectoriesWrite, mezu.PermUsersWrite,
 	})
 	adminPermissions    = slices.Concat(developerPermissions, []mezu.Permission{mezu.PermOrganizationsWrite, mezu.PermMembersWrite, mezu.PermAuditRead})
 	ownerPermissions    = slices.Concat(adminPermissions, []mezu.Permission{mezu.PermOrganizationsDelete})

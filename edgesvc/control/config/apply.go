@@ -168,7 +168,7 @@ type applying struct {
 }
 
 // touched is what changes of one environment.
-type touched struct{ settings, routes bool }
+type touched struct{ settings, routes, webhooks bool }
 
 // applied is the record that every apply of a project writes, so that two can't come
 // between each other's reads and writes.
@@ -257,9 +257,12 @@ func (a *applying) read(ctx context.Context) (guard record.Record[applied], err 
 			if a.touched[name] == nil {
 				a.touched[name] = &touched{}
 			}
-			if below && strings.HasPrefix(field, "routes[") {
+			switch {
+			case below && strings.HasPrefix(field, "routes["):
 				a.touched[name].routes = true
-			} else {
+			case below && strings.HasPrefix(field, "webhooks."):
+				a.touched[name].webhooks = true
+			default:
 				a.touched[name].settings = true
 			}
 		}
@@ -290,6 +293,8 @@ func (a *applying) authorise(c access.Caller) error {
 			verb = mezu.PermDirectoriesWrite
 		case strings.HasPrefix(change.Path, "environments.") && strings.Contains(change.Path, ".routes["):
 			verb = mezu.PermRoutesWrite
+		case strings.HasPrefix(change.Path, "environments.") && strings.Contains(change.Path, ".webhooks."):
+			verb = mezu.PermWebhooksWrite
 		case strings.HasPrefix(change.Path, "environments."):
 			verb = mezu.PermEnvironmentsWrite
 		}

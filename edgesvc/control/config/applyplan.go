@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/mezusphere/mezu"
@@ -19,6 +20,7 @@ type projectState struct {
 	environments map[string]record.Record[mezu.Environment]
 	heads        map[string]record.Record[routesHead]
 	routes       map[string][]mezu.Route // the manifest's, with their meta
+	webhooks     map[string]record.Record[webhooks]
 }
 
 // readProject reads a project. Of environments that are not wanted it reads no more
@@ -29,7 +31,7 @@ func (s *Configuration) readProject(ctx context.Context, prj record.Record[mezu.
 		manifest: mezu.Manifest{Organization: p.Organization, Project: p.Name, Roles: p.Roles,
 			Directories: map[string]mezu.ManifestDirectory{}, Environments: map[string]mezu.ManifestEnvironment{}},
 		directories: map[string]record.Record[mezu.Directory]{}, environments: map[string]record.Record[mezu.Environment]{},
-		heads: map[string]record.Record[routesHead]{}, routes: map[string][]mezu.Route{},
+		heads: map[string]record.Record[routesHead]{}, routes: map[string][]mezu.Route{}, webhooks: map[string]record.Record[webhooks]{},
 	}
 	st.manifest.Complete()
 	err := record.Each(ctx, s.records, access.DirectoriesOf(p.ID), func(d record.Record[mezu.Directory]) error {
@@ -57,6 +59,10 @@ func (s *Configuration) readProject(ctx context.Context, prj record.Record[mezu.
 			return st, err
 		}
 		m.Routes = st.routes[name]
+		if st.webhooks[name], err = s.webhooksOf(ctx, e.Value.ID); err != nil {
+			return st, err
+		}
+		m.Webhooks = manifestWebhooks(st.webhooks[name].Value.Webhooks)
 		st.manifest.Environments[name] = m
 	}
 	return st, nil
@@ -93,8 +99,15 @@ const applyInline = 256 << 10
 
 // plan plans all changes as one.
 func (a *applying) plan(ctx context.Context, p access.Path, guard record.Record[applied]) error {
-	// Each environment has two documents, its routes and its bundle.
-	a.ch.Inline = min(record.InlineLimit, applyInline/max(1, 2*len(a.in.Manifest.Environments)+len(a.logos)))
+	// Each environment has two documents, its routes and its bundle, and one with webhooks what
+	// edges alone get.
+	documents := 2*len(a.in.Manifest.Environments) + len(a.logos)
+	for _, t := range a.touched {
+		if t.webhooks {
+			documents++
+		}
+	}
+	a.ch.Inline = min(record.InlineLimit, applyInline/max(1, documents))
 	if err := a.project(ctx, p); err != nil {
 		return err
 	}
@@ -264,7 +277,12 @@ func (a *applying) environment(ctx context.Context, name string, wanted mezu.Man
 		}
 		a.ch.Update(head.Key, head.Revision, routesHead{Document: document})
 	}
-	if touched == nil && !a.roles && !a.tells[env.DirectoryID] {
+	if touched != nil && touched.webhooks {
+		if err := a.environmentWebhooks(ctx, env.ID, a.now.webhooks[name], wanted.Webhooks); err != nil {
+			return err
+		}
+	}
+	if (touched == nil || !touched.settings && !touched.routes) && !a.roles && !a.tells[env.DirectoryID] {
 		return nil
 	}
 	return a.addBundle(ctx, a.ch, a.scope.Organization.Value, a.scope.Project.Value, env, routes)
@@ -283,7 +301,52 @@ func (a *applying) newEnvironment(ctx context.Context, name string, wanted mezu.
 		return err
 	}
 	a.ch.Create(keyRoutes(env.ID), routesHead{Document: document})
+	if len(wanted.Webhooks) > 0 {
+		if err := a.environmentWebhooks(ctx, env.ID, record.Record[webhooks]{Key: keyWebhooks(env.ID)}, wanted.Webhooks); err != nil {
+			return err
+		}
+	}
 	return a.addBundle(ctx, a.ch, a.scope.Organization.Value, a.scope.Project.Value, env, routes)
+}
+
+// environmentWebhooks makes the webhooks of an environment what the manifest says. Those that stay
+// keep their secrets, but with another provider; those that it does not name go if it prunes.
+func (a *applying) environmentWebhooks(ctx context.Context, environment string, have record.Record[webhooks], wanted map[string]mezu.ManifestWebhook) error {
+	next := slices.Clone(have.Value.Webhooks)
+	if a.in.Prune {
+		next = slices.DeleteFunc(next, func(w mezu.WebhookSecrets) bool { _, named := wanted[w.Name]; return !named })
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		want := wanted[name].Webhook(name)
+		i, err := findWebhook(next, name)
+		if err != nil {
+			if next, err = a.addWebhook(next, want); err != nil {
+				return mezu.Below("webhooks."+name, err)
+			}
+			continue
+		}
+		w := &next[i]
+		if reflect.DeepEqual(w.Manifest(), wanted[name]) {
+			continue
+		}
+		if w.Provider != want.Provider {
+			w.Secrets = nil
+		}
+		w.Provider, w.Tolerance, w.HMAC, w.Meta = want.Provider, want.Tolerance, want.HMAC, a.records.Touch(w.Meta, w.Revision)
+	}
+	return a.addEdgePart(ctx, a.ch, a.scope.Organization.Value.ID, environment, have, next)
+}
+
+// manifestWebhooks are an environment's webhooks as a manifest says them.
+func manifestWebhooks(of []mezu.WebhookSecrets) map[string]mezu.ManifestWebhook {
+	if len(of) == 0 {
+		return nil
+	}
+	out := map[string]mezu.ManifestWebhook{}
+	for i := range of {
+		out[of[i].Name] = of[i].Manifest()
+	}
+	return out
 }
 
 // document keeps the routes of an environment as a document.

@@ -44,10 +44,15 @@ func (s *Configuration) documentsOf(ctx context.Context, owner record.Owner, kee
 	if err != nil {
 		return err
 	}
+	part, err := record.Optional[record.StreamRecord](ctx, s.records, record.KeyEdgePart(owner.Name))
+	if err != nil {
+		return err
+	}
 	note := noting(keep)
 	note(routes.Value.Document)
 	note(bundle.Value.Signed)
 	note(keys.Value.Signed)
+	note(part.Value.Signed)
 	return s.identity.LogoOf(ctx, owner.Name, note)
 }
 

@@ -102,6 +102,7 @@ func (s *Configuration) Jobs() []record.Job {
 		{Name: "sweeping rotated keys", Every: record.SweepInterval, Run: s.sweepKeys},
 		{Name: "sweeping removed environments", Every: record.SweepInterval, Run: s.sweepTombstones},
 		{Name: "sweeping endpoints", Every: record.SweepInterval, Run: s.sweepEndpoints},
+		{Name: "encrypting to edges", Every: record.SweepInterval, Run: s.sealEdgeParts},
 		{Name: "sweeping documents", Every: record.SweepInterval, Run: s.sweepDocuments},
 	}
 }

@@ -178,6 +178,9 @@ func (s *Configuration) dropEnvironment(ctx context.Context, ch *record.Change, 
 	if err := s.identity.NameDirectory(ctx, ch, sc, env.Value, &mezu.Environment{}); err != nil {
 		return task, err
 	}
+	if err := s.dropEdgePart(ctx, ch, id); err != nil {
+		return task, err
+	}
 	s.addTombstone(ch, sc.Organization.Value, sc.Project.Value, env.Value)
 	return task, s.records.Count(ctx, ch, sc.Project.Value.ID, func(n *record.Children) { n.Environments-- })
 }

@@ -14,9 +14,11 @@ var (
 	quotaEnvironments = record.Quota{Name: "environments", Owner: "the project", Fallback: mezu.MaxManifestEnvironments, Max: record.AnyNumber}
 	// All of them are one document, which has this bound itself.
 	quotaRoutes = record.Quota{Name: "routes", Owner: "the environment", Fallback: mezu.MaxRoutes, Max: mezu.MaxRoutes}
+	// All of them are one record.
+	quotaWebhooks = record.Quota{Name: "webhooks", Owner: "the environment", Fallback: mezu.MaxWebhooks, Max: mezu.MaxWebhooks}
 )
 
 // Quotas are those of projects and what lies in them.
 func Quotas() []record.Quota {
-	return []record.Quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaAccounts}
+	return []record.Quota{quotaProjects, quotaEnvironments, quotaRoutes, quotaWebhooks, quotaAccounts}
 }

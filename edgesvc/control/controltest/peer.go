@@ -80,3 +80,13 @@ func (in *Installation) Enrol(operator *api.Client, name string) (*Identity, api
 	e.Take(in.T, out.Certificates, out.Edge)
 	return e, out
 }
+
+// EnrolSealing enrols an edge under a name, with the public key to which secrets are encrypted.
+func (in *Installation) EnrolSealing(operator *api.Client, name string, key []byte) (*Identity, api.EnrolResponse) {
+	in.T.Helper()
+	e := NewIdentity(in.T)
+	out := Call[api.EnrolResponse](in.T, in.Client(in.JoinToken(operator), nil), api.OpEnrolEdge,
+		api.EnrolRequest{CSR: e.CSR, Name: name, TunnelAddress: "127.0.0.1:9443", Version: "1.0", SealingKey: key})
+	e.Take(in.T, out.Certificates, out.Edge)
+	return e, out
+}

@@ -110,6 +110,7 @@ type Follower struct {
 	Signed      []mezu.Signed     // the same
 	Scopes      map[string]string // of users, their directories
 	Assertions  map[string]*mezu.AssertionKeys
+	Parts       map[string]*mezu.EdgePart
 	Edges       *mezu.EdgeList
 	At          mezu.Position
 	Synced      bool
@@ -122,7 +123,7 @@ func NewFollower(t *testing.T, enrolled api.EnrolResponse) *Follower {
 	if _, err := anchor.AcceptKeyset(enrolled.Keyset); err != nil {
 		t.Fatal(err)
 	}
-	return &Follower{T: t, Anchor: anchor, Bundles: map[string]*mezu.Bundle{}, Revoked: map[string]bool{}, Scopes: map[string]string{}, Assertions: map[string]*mezu.AssertionKeys{}}
+	return &Follower{T: t, Anchor: anchor, Bundles: map[string]*mezu.Bundle{}, Revoked: map[string]bool{}, Scopes: map[string]string{}, Assertions: map[string]*mezu.AssertionKeys{}, Parts: map[string]*mezu.EdgePart{}}
 }
 
 // Take takes over one event, whose signature must hold.
@@ -158,6 +159,12 @@ func (f *Follower) Take(e api.StreamEvent) {
 			f.T.Fatal(err)
 		}
 		f.Assertions[k.Environment] = k
+	case api.StreamEdgePart:
+		p, err := f.Anchor.OpenEdgePart(e.Signed)
+		if err != nil {
+			f.T.Fatal(err)
+		}
+		f.Parts[p.Environment] = p
 	case api.StreamEdges:
 		l, err := f.Anchor.OpenEdges(e.Signed)
 		if err != nil {

@@ -157,6 +157,9 @@ func (s *Fleet) EnrolEdge(ctx context.Context, c access.Caller, in api.EnrolRequ
 		}
 		rec.Value.Edge, rec.Value.KeySHA256, rec.Value.OfProcess = self, hash, ofProcess(c)
 		out.Edge = self.ID
+		if err := s.noteSealing(ctx, ch, self.ID, in.SealingKey); err != nil {
+			return err
+		}
 		if out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR, ""); err != nil {
 			return err
 		}
@@ -253,6 +256,11 @@ func (s *Fleet) RenewEdge(ctx context.Context, c access.Caller, in api.RenewRequ
 		if in.Version != "" {
 			rec.Value.Version = in.Version
 		}
+		if in.SealingKey != nil { // an edge of a version before has none, and loses none
+			if err := s.noteSealing(ctx, ch, rec.Value.ID, in.SealingKey); err != nil {
+				return err
+			}
+		}
 		out.Credentials, err = s.certifyEdge(ch, &rec, was, in.CSR, c.Serial)
 		return err
 	})
@@ -291,6 +299,9 @@ func (s *Fleet) removeEdge(ctx context.Context, ch *record.Change, f record.Reco
 	ch.Enqueue(task)
 	ch.Audit(record.About(record.KindEdge, f.Value.ID, f.Value.Name), f.Value.Edge, nil)
 	s.revoke(ch, "", f.Value.Certificates)
+	if err := s.noteSealing(ctx, ch, f.Value.ID, nil); err != nil {
+		return task, err
+	}
 	return task, s.AddEdgeList(ctx, ch, nil, f.Value.Name)
 }
 

@@ -17,6 +17,8 @@ const (
 	prefixMark     = "assertions/" // of environments whose keys are to be published
 	// KeyGone is the position of the newest tombstone that was swept.
 	KeyGone = "gone"
+	// KeySealing is where the edges' keys for what is encrypted to them lie.
+	KeySealing = "sealing/edges"
 )
 
 func WarpgatesOf(environment string) string { return prefixWarpgate + environment + "/" }

@@ -123,6 +123,7 @@ func parameters() map[string]string {
 		"environment":     named("environment", mezu.PrefixEnvironment),
 		"directory":       named("directory", mezu.PrefixDirectory),
 		"route":           named("route", mezu.PrefixRoute),
+		"webhook":         named("webhook", mezu.PrefixWebhook),
 		"service_account": named("service account", mezu.PrefixServiceAccount),
 		"edge":            named("edge", mezu.PrefixEdge),
 		"warpgate":        byID("Warpgate", mezu.PrefixWarpgate),

@@ -34,6 +34,7 @@ func tags() map[string]string {
 		"targets":          "Where Warpgates say that they send requests.",
 		"tokens":           "A person's own bearer tokens.",
 		"users":            "Accounts of end users in a directory.",
+		"webhooks":         "How deliveries of providers are verified before they reach a workload. Their secrets are set and never served.",
 		"warpgates":        "The connectors beside workloads. They register themselves.",
 	}
 }
@@ -74,6 +75,11 @@ func details() map[string]string {
 		api.OpReplaceRoutes.ID:          "Takes effect at once or not at all. A route keeps its id if its name is the same or, without a name, its match. `If-Match` takes the `revision` of the list.",
 		api.OpCreateRoute.ID:            "`warnings` name fields that this version stores and doesn't enforce: such a route answers 503 until one does.",
 		api.OpUpdateRoute.ID:            "A route has one of `exact`, `prefix` and `regexp`: to change the kind of match, take the old one away with null.",
+		api.OpListWebhooks.ID:           "Webhooks have no secrets here, only their number.",
+		api.OpCreateWebhook.ID:          "It has no secret yet: routes that name it answer 503 until one is set.",
+		api.OpUpdateWebhook.ID:          "With another provider the secrets that were set are forgotten.",
+		api.OpSetWebhookSecret.ID:       "The secret is encrypted to the edges and never served. The one before stays valid beside it, so that the provider can be given the new one afterwards; `only` ends it. `only` without a secret keeps the newest alone.",
+		api.OpDeleteWebhook.ID:          "Routes that name it answer 503 from then on.",
 		api.OpCreateServiceAccount.ID:   "Nobody gives an account a permission that they lack.",
 		api.OpUpdateServiceAccount.ID:   "A permission that is taken away is gone at the next call. Warpgates that the account let in go on.",
 		api.OpRotateServiceAccount.ID:   "The key before stays valid for `overlap`. With `0s` every earlier key ends at once: that is how a leaked key is revoked. While an overlap lasts, another rotation is a conflict, unless it ends them. Needs every permission of the account, whose key it gives.",

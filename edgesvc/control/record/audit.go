@@ -17,6 +17,7 @@ const (
 	KindRoute          = "route"
 	KindRoutes         = "routes"
 	KindServiceAccount = "service_account"
+	KindWebhook        = "webhook"
 	KindWarpgate       = "warpgate"
 	KindEdge           = "edge"
 	KindMember         = "member"
@@ -35,7 +36,7 @@ const (
 // Kinds are all of them.
 func Kinds() []string {
 	return []string{
-		KindOrganization, KindProject, KindEnvironment, KindDirectory, KindUser, KindRoute, KindRoutes, KindServiceAccount, KindWarpgate, KindEdge, KindMember,
+		KindOrganization, KindProject, KindEnvironment, KindDirectory, KindUser, KindRoute, KindRoutes, KindServiceAccount, KindWebhook, KindWarpgate, KindEdge, KindMember,
 		KindInvitation, KindOperator, KindPerson, KindToken, KindJoinToken, KindEnrolmentToken, KindKeys, KindCertificate, KindBootstrapCode, KindBackup,
 	}
 }

@@ -10,6 +10,7 @@ const (
 	PrefixRevocation  = "stream/revocation/"
 	PrefixBundle      = "stream/bundle/"
 	PrefixAssertions  = "stream/assertions/"
+	PrefixEdgePart    = "stream/edge-part/"
 	prefixTask        = "pending/"
 	prefixIdempotency = "idempotency/"
 	// PrefixOutbox is where mails lie that are to be sent.
@@ -30,5 +31,6 @@ const (
 func KeyID(id string) string                  { return "id/" + id }
 func KeyBundle(environment string) string     { return PrefixBundle + environment }
 func KeyAssertions(environment string) string { return PrefixAssertions + environment }
+func KeyEdgePart(environment string) string   { return PrefixEdgePart + environment }
 func KeyChildren(parent string) string        { return "children/" + parent }
 func KeyTask(kind taskKind, id string) string { return prefixTask + string(kind) + "/" + id }

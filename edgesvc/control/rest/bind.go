@@ -147,6 +147,8 @@ func metaOf(v any) *mezu.Meta {
 		return &e.Meta
 	case api.EnvironmentWritten:
 		return &e.Meta
+	case mezu.Webhook:
+		return &e.Meta
 	case mezu.ServiceAccount:
 		return &e.Meta
 	case mezu.Member:
@@ -181,6 +183,7 @@ var kinds = map[reflect.Type]string{
 	reflect.TypeFor[mezu.User]():           "user",
 	reflect.TypeFor[api.UserCreate]():      "user",
 	reflect.TypeFor[mezu.Route]():          "route",
+	reflect.TypeFor[mezu.Webhook]():        "webhook",
 	reflect.TypeFor[mezu.ServiceAccount](): "service_account",
 	reflect.TypeFor[mezu.Member]():         "member",
 	reflect.TypeFor[mezu.Invitation]():     "invitation",

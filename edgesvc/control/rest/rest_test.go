@@ -342,10 +342,11 @@ func TestOpenAPI_PatchesNeedNothing(t *testing.T) {
 	x.Account("gate", mezu.PermWarpgateRegister)
 	_, member := in.Join(op, x.Org, "v@acme.example", mezu.RoleViewer)
 	controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"name": "api", "prefix": "/api/"}, x.Path()...)
+	controltest.Call[mezu.Webhook](t, op, api.OpCreateWebhook, map[string]any{"name": "pay", "provider": "stripe"}, x.Path()...)
 	user := controltest.Call[mezu.User](t, op, api.OpCreateUser, controltest.UserBody("ana@customer.example"), x.InProject()...)
 	wide := controltest.Call[mezu.User](t, op, api.OpCreateOrganizationUser, controltest.UserBody("ana@customer.example"), x.Wide()...)
 	at := map[string][]string{
-		api.OpUpdateOrganization.ID: {x.Org}, api.OpUpdateMember.ID: {x.Org, member.ID}, api.OpUpdateProject.ID: {x.Org, x.Prj}, api.OpUpdateEnvironment.ID: x.Path(), api.OpUpdateRoute.ID: x.Path("api"),
+		api.OpUpdateOrganization.ID: {x.Org}, api.OpUpdateMember.ID: {x.Org, member.ID}, api.OpUpdateProject.ID: {x.Org, x.Prj}, api.OpUpdateEnvironment.ID: x.Path(), api.OpUpdateRoute.ID: x.Path("api"), api.OpUpdateWebhook.ID: x.Path("pay"),
 		api.OpUpdateServiceAccount.ID: {x.Org, x.Prj, "gate"}, api.OpUpdateDirectory.ID: x.InProject(), api.OpUpdateOrganizationDirectory.ID: x.Wide(),
 		api.OpUpdateUser.ID: x.InProject(user.ID), api.OpUpdateOrganizationUser.ID: x.Wide(wide.ID),
 	}

@@ -144,4 +144,13 @@ func (r *rest) bindRoutes() {
 	read(r, api.OpGetRoute, shown(s.GetRoute))
 	patch(r, api.OpUpdateRoute, patched(s.UpdateRoute))
 	remove(r, api.OpDeleteRoute, removed(s.DeleteRoute))
+
+	read(r, api.OpListWebhooks, listed(s.ListWebhooks))
+	write(r, api.OpCreateWebhook, api.MaxBody, created(s.CreateWebhook))
+	read(r, api.OpGetWebhook, shown(s.GetWebhook))
+	patch(r, api.OpUpdateWebhook, patched(s.UpdateWebhook))
+	remove(r, api.OpDeleteWebhook, removed(s.DeleteWebhook))
+	write(r, api.OpSetWebhookSecret, api.MaxBody, func(ctx context.Context, req *request, in api.WebhookSecretRequest) (mezu.Webhook, error) {
+		return s.SetWebhookSecret(ctx, req.caller, req.path, in)
+	})
 }

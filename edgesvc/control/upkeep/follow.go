@@ -26,6 +26,11 @@ func (u Upkeep) followAssertionKeys(ctx context.Context) {
 	u.follow(ctx, "keys of Warpgates", u.Service.FollowAssertionKeys)
 }
 
+// followEdgeKeys has what edges alone may know encrypted to those that have joined.
+func (u Upkeep) followEdgeKeys(ctx context.Context) {
+	u.follow(ctx, "keys of edges", u.Service.FollowEdgeKeys)
+}
+
 // follow begins a watch anew whenever it ends, until ctx does.
 func (u Upkeep) follow(ctx context.Context, what string, watch func(context.Context) error) {
 	pause := time.NewTimer(0)

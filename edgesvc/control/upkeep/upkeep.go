@@ -43,7 +43,7 @@ type Upkeep struct {
 // Run works until ctx ends.
 func (u Upkeep) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, work := range []func(context.Context){u.maintain, u.countDenials, u.tidy, u.keepSealed, u.followKeys, u.followEdges, u.followAssertionKeys, u.noticeEndings} {
+	for _, work := range []func(context.Context){u.maintain, u.countDenials, u.tidy, u.keepSealed, u.followKeys, u.followEdges, u.followAssertionKeys, u.followEdgeKeys, u.noticeEndings} {
 		running.Go(func() { work(ctx) })
 	}
 	running.Wait()

@@ -106,12 +106,21 @@ func (i *Identity) enrol(ctx context.Context, client *api.Client, keyPEM []byte)
 	if err != nil {
 		return err
 	}
+	sealing, secret, err := sealingKey(nil)
+	if err != nil {
+		return err
+	}
+	req := api.EnrolRequest{CSR: csr, Name: i.cfg.Name, TunnelAddress: i.cfg.TunnelAddress, PublicAddress: i.cfg.PublicAddress, Version: i.cfg.Version, SealingKey: sealing.Public()}
 	var resp api.EnrolResponse
-	if err := client.Do(ctx, api.Call{Operation: api.OpEnrolEdge, Body: api.EnrolRequest{CSR: csr, Name: i.cfg.Name,
-		TunnelAddress: i.cfg.TunnelAddress, PublicAddress: i.cfg.PublicAddress, Version: i.cfg.Version}}, &resp); err != nil {
+	err = client.Do(ctx, api.Call{Operation: api.OpEnrolEdge, Body: req}, &resp)
+	if knowsNoSealing(err) {
+		req.SealingKey, secret = nil, nil
+		err = client.Do(ctx, api.Call{Operation: api.OpEnrolEdge, Body: req}, &resp)
+	}
+	if err != nil {
 		return fmt.Errorf("enrolling: %w", err)
 	}
-	stored := storedIdentity{Edge: resp.Edge, Domain: resp.Domain, TrustRoot: resp.TrustRoot, Certificates: resp.Certificates, Key: string(keyPEM)}
+	stored := storedIdentity{Edge: resp.Edge, Domain: resp.Domain, TrustRoot: resp.TrustRoot, Certificates: resp.Certificates, Key: string(keyPEM), SealingKey: secret}
 	if err := i.adopt(stored, resp.Keyset); err != nil {
 		return &mezu.Error{Code: mezu.CodeInternal, Detail: "the control plane's answer to the enrolment can't be used: " + err.Error(),
 			Hint: "check that the clocks agree and that the address is the right control plane's", Cause: err}

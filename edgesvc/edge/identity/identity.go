@@ -25,6 +25,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/atomicfile"
+	"github.com/mezusphere/mezu/edgesvc/edgepart"
 	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/trust/statedir"
 )
@@ -89,6 +90,8 @@ type self struct {
 	renewAt time.Time
 	anchor  *trust.Anchor // stays the same from the enrolment on
 	client  *api.Client   // presents cert
+	// sealing opens what is encrypted to this edge; nil if the control plane does not know it.
+	sealing *edgepart.Key
 }
 
 // storedIdentity is the content of identityFile: one file, so that key and
@@ -99,6 +102,8 @@ type storedIdentity struct {
 	TrustRoot    []byte `json:"trust_root"`
 	Certificates string `json:"certificates"` // PEM, leaf first
 	Key          string `json:"key"`          // PEM
+	// SealingKey is that which the control plane was told of; none in files of the version before.
+	SealingKey []byte `json:"sealing_key,omitempty"`
 }
 
 // New makes an identity that nobody has yet. Check and Load come next.
@@ -155,6 +160,9 @@ func (i *Identity) Load(dir *statedir.Dir) error {
 			Detail: fmt.Sprintf("the edge's identity in %s can't be used: %v", i.dir.Path(identityFile), err),
 			Hint:   cmp.Or(atomicfile.Remedy(err), "put the file back from a backup, or enrol anew: an empty state directory and a token of mezusphere join-token create")}
 	}
+	if s.sealing == nil {
+		s.renewAt = i.now() // which tells the control plane of a key
+	}
 	i.self.Store(s)
 	return nil
 }
@@ -187,6 +195,13 @@ func (i *Identity) makeSelf(stored storedIdentity) (*self, error) {
 	}
 	s := &self{id: id.ID, suffix: "." + stored.Domain, cert: cert, key: []byte(stored.Key), serial: trust.Serial(cert.Leaf), client: client}
 	s.renewAt = trust.RenewAt(cert.Leaf).Add(rand.N(renewJitter))
+	if len(stored.SealingKey) > 0 {
+		if s.sealing, err = edgepart.ParseKey(stored.SealingKey); err != nil {
+			return nil, err
+		}
+	} else if again := i.now().Add(registerAgain); again.Before(s.renewAt) {
+		s.renewAt = again
+	}
 	if s.anchor = i.Trust(); s.anchor == nil {
 		s.anchor = trust.New(stored.TrustRoot, i.now)
 	} else if !bytes.Equal(s.anchor.Root(), stored.TrustRoot) {
@@ -202,6 +217,20 @@ func (i *Identity) Trust() *trust.Anchor {
 		return s.anchor
 	}
 	return nil
+}
+
+// OpenPart decrypts what edges alone get of an environment. It is nil until the control plane has
+// encrypted it to this edge.
+func (i *Identity) OpenPart(p *mezu.EdgePart) (*mezu.EdgeContent, error) {
+	s := i.self.Load()
+	if s == nil || s.sealing == nil {
+		return nil, nil
+	}
+	content, err := s.sealing.Open(p, s.id)
+	if errors.Is(err, edgepart.ErrNotForUs) {
+		return nil, nil
+	}
+	return content, err
 }
 
 // Client calls the control plane as this edge; nil before enrolment. A renewal replaces

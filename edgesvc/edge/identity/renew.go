@@ -2,17 +2,23 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/backoff"
+	"github.com/mezusphere/mezu/edgesvc/edgepart"
 	"github.com/mezusphere/mezu/trust"
 )
 
 // renewJitter spreads the renewals of edges that enrolled together.
 const renewJitter = mezu.RenewAge / 8
+
+// registerAgain is when a certificate is renewed whose edge could not tell the control plane of
+// the key to which secrets are encrypted, because that is of a version before.
+const registerAgain = time.Hour
 
 // renewLook is how often it is checked whether the renewal is due, in case the clock jumps.
 const renewLook = time.Minute
@@ -61,15 +67,42 @@ func (i *Identity) renewOnce(ctx context.Context, s *self) error {
 	if err != nil {
 		return err
 	}
-	creds, err := api.Invoke[api.Credentials](ctx, s.client, api.OpRenewEdge, api.RenewRequest{CSR: csr, Version: i.cfg.Version})
+	sealing, secret, err := sealingKey(s.sealing)
+	if err != nil {
+		return err
+	}
+	req := api.RenewRequest{CSR: csr, Version: i.cfg.Version, SealingKey: sealing.Public()}
+	creds, err := api.Invoke[api.Credentials](ctx, s.client, api.OpRenewEdge, req)
+	if knowsNoSealing(err) {
+		req.SealingKey, secret = nil, nil
+		creds, err = api.Invoke[api.Credentials](ctx, s.client, api.OpRenewEdge, req)
+	}
 	if err != nil {
 		return fmt.Errorf("renewing: %w", err)
 	}
-	stored := storedIdentity{Edge: s.id, Domain: s.suffix[1:], TrustRoot: creds.TrustRoot, Certificates: creds.Certificates, Key: string(keyPEM)}
+	stored := storedIdentity{Edge: s.id, Domain: s.suffix[1:], TrustRoot: creds.TrustRoot, Certificates: creds.Certificates, Key: string(keyPEM), SealingKey: secret}
 	if err := i.adopt(stored, creds.Keyset); err != nil {
 		return fmt.Errorf("judging the renewed certificate: %w", err)
 	}
 	i.cfg.Log.Info("certificate renewed", "edge", s.id, "ends", i.self.Load().cert.Leaf.NotAfter)
 	i.cfg.OnRenewed()
 	return nil
+}
+
+// sealingKey is the key to which what edges alone may know is encrypted, and as it is kept: the
+// one that the edge has, or a new one.
+func sealingKey(have *edgepart.Key) (key *edgepart.Key, secret []byte, err error) {
+	if key = have; key == nil {
+		if key, err = edgepart.NewKey(); err != nil {
+			return nil, nil, err
+		}
+	}
+	secret, err = key.Bytes()
+	return key, secret, err
+}
+
+// knowsNoSealing reports whether the control plane is of a version that takes no such key.
+func knowsNoSealing(err error) bool {
+	var e *mezu.Error
+	return errors.As(err, &e) && e.Code == mezu.CodeInvalid && e.Field == "sealing_key"
 }

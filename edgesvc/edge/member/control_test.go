@@ -28,6 +28,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/ca"
+	"github.com/mezusphere/mezu/edgesvc/edgepart"
 	"github.com/mezusphere/mezu/testkit"
 	"github.com/mezusphere/mezu/trust"
 )
@@ -92,13 +93,15 @@ type control struct {
 	hosts      []string
 	serials    []string             // of client certificates on the stream
 	enrolled   map[string][2]string // hash of the key and id by name
+	sealing    map[string][]byte    // keys that secrets are encrypted to, by the edges' ids
+	noSealing  bool                 // a control plane of the version before, which takes none
 }
 
 func newControl(t *testing.T) *control {
 	t.Helper()
 	c := &control{t: t, clock: &testkit.Clock{}, vault: &vault{records: map[string][]byte{}}, offline: t.TempDir(), changed: make(chan struct{}),
 		at: mezu.Position{Epoch: 1, Revision: 1}, tokens: map[string]bool{}, refuse: map[string]*mezu.Error{}, calls: map[string]int{},
-		enrolled: map[string][2]string{}}
+		enrolled: map[string][2]string{}, sealing: map[string][]byte{}}
 	ctx := t.Context()
 	must(t, ca.Create(ctx, c.vault, c.offline, c.clock.Now))
 	var err error
@@ -308,6 +311,10 @@ func (c *control) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case api.OpRenewEdge.ID:
 		var in api.RenewRequest
 		decode(req, &in)
+		if c.takesNo(w, in.SealingKey) {
+			return
+		}
+		c.registers(id.ID, in.SealingKey)
 		issued, err := c.authority.IssuePeer(in.CSR, id)
 		if err != nil {
 			problem(w, mezu.Errorf(mezu.CodeInvalid, "%v", err))
@@ -331,6 +338,11 @@ func (c *control) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (c *control) enrol(w http.ResponseWriter, req *http.Request) {
+	var in api.EnrolRequest
+	decode(req, &in)
+	if c.takesNo(w, in.SealingKey) {
+		return // before the token is spent
+	}
 	token := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
 	c.mu.Lock()
 	good := c.tokens[token]
@@ -340,8 +352,6 @@ func (c *control) enrol(w http.ResponseWriter, req *http.Request) {
 		problem(w, mezu.Errorf(mezu.CodeUnauthenticated, "the join token was used or has ended"))
 		return
 	}
-	var in api.EnrolRequest
-	decode(req, &in)
 	block, _ := pem.Decode([]byte(in.CSR))
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
 	must(c.t, err)
@@ -357,6 +367,7 @@ func (c *control) enrol(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	id := mezu.Identity{Role: mezu.PeerEdge, ID: known[1]}
+	c.registers(id.ID, in.SealingKey)
 	issued, err := c.authority.IssuePeer(in.CSR, id)
 	if err != nil {
 		problem(w, mezu.Errorf(mezu.CodeInvalid, "%v", err))
@@ -364,6 +375,35 @@ func (c *control) enrol(w http.ResponseWriter, req *http.Request) {
 	}
 	encode(w, api.EnrolResponse{Edge: id.ID, Domain: look(c, func() string { return cmp.Or(c.domain, testDomain) }),
 		Credentials: api.Credentials{Certificates: issued.Chain, TrustRoot: c.authority.TrustRoot(), Keyset: c.authority.Keyset()}})
+}
+
+// takesNo refuses a key if the control plane is of a version that knows none.
+func (c *control) takesNo(w http.ResponseWriter, key []byte) bool {
+	no := key != nil && look(c, func() bool { return c.noSealing })
+	if no {
+		problem(w, mezu.Invalid("sealing_key", "is not a field"))
+	}
+	return no
+}
+
+// registers takes over the key of an edge.
+func (c *control) registers(edge string, key []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if key != nil {
+		c.sealing[edge] = key
+	}
+}
+
+// part publishes a webhook's secret, encrypted to the edges that have registered a key.
+func (c *control) part(environment, secret string) mezu.Position {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := mezu.EdgePart{Position: c.next(), Environment: environment}
+	must(c.t, edgepart.Seal(&p, &mezu.EdgeContent{Webhooks: []mezu.WebhookSecrets{{Webhook: mezu.Webhook{Name: "pay", Provider: mezu.WebhookStripe}, Secrets: []string{secret}}}}, c.sealing))
+	c.put("part of "+environment, api.StreamEdgePart, c.sign(mezu.PurposeEdgePart, p))
+	return p.Position
 }
 
 // handUp takes over what it does not know, signed anew, or refuses all.
@@ -494,7 +534,7 @@ func event(w io.Writer, kind api.StreamKind, at mezu.Position, signed mezu.Signe
 func problem(w http.ResponseWriter, e *mezu.Error) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(e.Code.Status())
-	json.NewEncoder(w).Encode(api.Problem{Title: string(e.Code), Status: e.Code.Status(), Code: e.Code, Detail: e.Detail})
+	json.NewEncoder(w).Encode(api.Problem{Title: string(e.Code), Status: e.Code.Status(), Code: e.Code, Detail: e.Detail, Field: e.Field})
 }
 
 func encode(w http.ResponseWriter, v any) {

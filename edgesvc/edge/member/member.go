@@ -66,6 +66,9 @@ type Config struct {
 	// OnRevocation gets each new revocation once, and the statement that it was
 	// opened from. It must not block. If nil, nobody is told.
 	OnRevocation func(*mezu.Revocation, mezu.Signed)
+	// OnContent gets what edges alone know of an environment, when it takes effect; nil if
+	// there is none any more. It must not block. If nil, nobody is told.
+	OnContent func(environment string, content *mezu.EdgeContent)
 	// Presence lists the Warpgates that the edge holds now, for full reports; if
 	// nil, none.
 	Presence func() []mezu.Presence
@@ -104,7 +107,7 @@ func Open(cfg Config) (*Member, error) {
 	if err := m.assemble(cfg); err != nil {
 		return nil, err
 	}
-	dir, err := statedir.Open(statedir.Config{Path: cfg.StateDir, Owner: "edge", Folders: []string{replica.Folder, replica.KeysFolder, certificate.Folder},
+	dir, err := statedir.Open(statedir.Config{Path: cfg.StateDir, Owner: "edge", Folders: []string{replica.Folder, replica.KeysFolder, replica.PartsFolder, certificate.Folder},
 		Suffix: rejectedSuffix, Log: cfg.Log})
 	if err != nil {
 		return nil, err
@@ -150,6 +153,11 @@ func (m *Member) assemble(cfg Config) (err error) {
 				cfg.OnRevocation(r, statement)
 			}
 			m.Identity.CheckRevoked()
+		},
+		OnContent: func(environment string, content *mezu.EdgeContent) {
+			if cfg.OnContent != nil {
+				cfg.OnContent(environment, content)
+			}
 		},
 		OnConnected: m.reports.RequireFull,
 		OnDurable:   m.reports.Poke,

@@ -59,6 +59,7 @@ type edge struct {
 	documents   []string // environment and kind, as they came
 	revocations []string
 	presence    []mezu.Presence
+	contents    map[string]*mezu.EdgeContent
 }
 
 // configure makes the configuration of an edge of this control plane.
@@ -70,7 +71,7 @@ func (c *control) configure(dir string) member.Config {
 // open opens a replica without running it.
 func open(t *testing.T, cfg member.Config) *edge {
 	t.Helper()
-	e := &edge{t: t, log: &journal{}}
+	e := &edge{t: t, log: &journal{}, contents: map[string]*mezu.EdgeContent{}}
 	cfg.Log = slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cfg.OnStatement = func(environment string, doc mezu.Signed) {
 		e.mu.Lock()
@@ -81,6 +82,11 @@ func open(t *testing.T, cfg member.Config) *edge {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.revocations = append(e.revocations, r.Subject)
+	}
+	cfg.OnContent = func(environment string, content *mezu.EdgeContent) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.contents[environment] = content
 	}
 	cfg.Presence = func() []mezu.Presence {
 		e.mu.Lock()

@@ -34,6 +34,8 @@ func (r *Replica) apply(ev api.StreamEvent) error {
 		return r.applyBundle(ev.Signed)
 	case api.StreamAssertions:
 		return r.applyAssertions(ev.Signed)
+	case api.StreamEdgePart:
+		return r.applyPart(ev.Signed)
 	}
 	// Newer control planes have kinds that this build doesn't know.
 	r.log.Debug("passing over an event", "kind", ev.Kind)
@@ -112,6 +114,7 @@ func (r *Replica) applyBundle(statement mezu.Signed) error {
 	}
 	if next.bundle.Removed {
 		r.dropKeys(environment)
+		r.dropPart(environment)
 		return nil
 	}
 	r.cfg.Certificates.Order(next.bundle.Endpoint)

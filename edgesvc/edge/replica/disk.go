@@ -45,6 +45,7 @@ type storedStream struct {
 	Edges       mezu.Position    `json:"edges,omitzero"`
 	Keyset      uint64           `json:"keyset,omitempty"`
 	Keys        api.StatementSet `json:"assertion_keys,omitzero"`
+	Parts       api.StatementSet `json:"edge_parts,omitzero"`
 }
 
 // Load reads the state directory into memory, if the edge has enrolled, and keeps there
@@ -115,6 +116,13 @@ func (r *Replica) lostSince(stored storedStream) (lost []string) {
 	if n := r.state.keySet; n.Count < stored.Keys.Count || !newer && stored.Keys.Count > 0 && n != stored.Keys {
 		lost = append(lost, fmt.Sprintf("keys of Warpgates (of %d environments, were of %d)", n.Count, stored.Keys.Count))
 	}
+	newer = false
+	for _, p := range r.state.parts {
+		newer = newer || p.Position.Compare(stored.Head) > 0
+	}
+	if n := r.state.partSet; n.Count < stored.Parts.Count || !newer && stored.Parts.Count > 0 && n != stored.Parts {
+		lost = append(lost, fmt.Sprintf("secrets of webhooks (of %d environments, were of %d)", n.Count, stored.Parts.Count))
+	}
 	return lost
 }
 
@@ -169,7 +177,8 @@ func (r *Replica) loadStatements() bool {
 		good = false
 	}
 	good = r.loadDir(Folder, r.loadBundle) && good
-	return r.loadDir(KeysFolder, r.loadKeys) && good
+	good = r.loadDir(KeysFolder, r.loadKeys) && good
+	return r.loadDir(PartsFolder, r.loadPart) && good
 }
 
 // loadDir hands each statement of a folder to take, with its file's name. It
@@ -298,7 +307,7 @@ func (r *Replica) Flush() {
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
 	r.mu.Lock()
-	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Snapshot: r.state.snapshot, Bundles: r.state.known, Keys: r.state.keySet}, r.state.dirty
+	stored, dirty := storedStream{Cursor: r.state.cursor, Head: r.state.head, Incomplete: r.state.incomplete, Snapshot: r.state.snapshot, Bundles: r.state.known, Keys: r.state.keySet, Parts: r.state.partSet}, r.state.dirty
 	if r.state.edges != nil {
 		stored.Edges = r.state.edges.Position
 	}

@@ -229,6 +229,7 @@ func (r *Replica) synced() {
 	for _, environment := range gone {
 		r.remove(bundleFile(environment))
 		r.dropKeys(environment)
+		r.dropPart(environment)
 	}
 	for _, label := range freed {
 		r.cfg.Certificates.Remove(label)

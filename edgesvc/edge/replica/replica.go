@@ -35,6 +35,9 @@ type Identity interface {
 	Insist(ctx context.Context, call api.Call, out any) error
 	// Label is what stands before the edge domain in a host.
 	Label(host string) (label string, ok bool)
+	// OpenPart decrypts what edges alone get of an environment; nil if it is not encrypted to
+	// this edge.
+	OpenPart(p *mezu.EdgePart) (*mezu.EdgeContent, error)
 }
 
 // Certificates are told which endpoints need one.
@@ -65,6 +68,9 @@ type Config struct {
 	// OnRevocation gets each new revocation once, and the statement that it was
 	// opened from. It must not block.
 	OnRevocation func(*mezu.Revocation, mezu.Signed)
+	// OnContent gets what edges alone know of an environment, when it takes effect; nil if
+	// there is none any more. It must not block.
+	OnContent func(environment string, content *mezu.EdgeContent)
 	// OnConnected is called when a stream from the control plane has begun.
 	OnConnected func()
 	// OnDurable is called when Durable has changed.
@@ -99,11 +105,12 @@ type Replica struct {
 type state struct {
 	bundles map[string]*bundle // by environment
 	keys    map[string]*keys   // likewise
-	edges   *trust.InForce     // nil before the first
-	gone    mezu.Position      // as mezu.EdgeList has it
+	parts   map[string]*trust.InForce
+	edges   *trust.InForce // nil before the first
+	gone    mezu.Position  // as mezu.EdgeList has it
 	// known sums up the bundles, served those among them that are no tombstones, keySet the
-	// keys.
-	known, served, keySet api.StatementSet
+	// keys, partSet the parts.
+	known, served, keySet, partSet api.StatementSet
 	// directories are the environments that name a directory, by its id.
 	directories map[string]map[string]bool
 	// lost are the kinds of statements of which the disk has lost some, until everything
@@ -183,7 +190,7 @@ type Metrics struct {
 // New makes an empty replica.
 func New(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, now: cfg.Now, log: cfg.Log, hosts: labels.New[endpoint]()}
-	r.state.bundles, r.state.keys, r.state.directories = map[string]*bundle{}, map[string]*keys{}, map[string]map[string]bool{}
+	r.state.bundles, r.state.keys, r.state.parts, r.state.directories = map[string]*bundle{}, map[string]*keys{}, map[string]*trust.InForce{}, map[string]map[string]bool{}
 	r.catchUp.init()
 	r.handover.init()
 	return r
