@@ -89,7 +89,7 @@ type Route struct {
 
 	// CORS is the cross-origin policy; if nil, the workload's own counts.
 	CORS *CORS `json:"cors,omitempty"`
-	// RateLimit bounds the requests of one client. It is not enforced yet.
+	// RateLimit bounds the requests of one client at each edge; if nil, nothing does.
 	RateLimit *RateLimit `json:"rate_limit,omitempty"`
 	// WAF is what the firewall does with an attack; if empty, as the environment says.
 	WAF WAFMode `json:"waf,omitempty"`
@@ -155,7 +155,7 @@ type CORS struct {
 type RateLimit struct {
 	// Requests are how many are let through, 1 to MaxRateRequests.
 	Requests int `json:"requests"`
-	// Burst is how many of them may come at once; if zero, Requests.
+	// Burst is how many may come at once, 1 to MaxRateRequests; if zero, Requests.
 	Burst int `json:"burst,omitempty"`
 	// Per is the span in which they are, 1s to MaxRatePer.
 	Per Duration `json:"per"`
@@ -166,11 +166,11 @@ type RateLimit struct {
 // LimitBy is whose requests a rate limit counts together.
 type LimitBy string
 
-// What requests are counted by.
+// What requests are counted by. An address of IPv6 counts with its /64.
 const (
-	LimitByUser LimitBy = "user" // each logged-in user
+	LimitByUser LimitBy = "user" // each user whom the route's auth makes known, else each address
 	LimitByIP   LimitBy = "ip"   // each client address
-	LimitByKey  LimitBy = "key"  // each service account
+	LimitByKey  LimitBy = "key"  // each credential of a program; so far each client address
 )
 
 // Redirect answers a request without a workload.

@@ -189,7 +189,6 @@ func (r *Route) Unenforced() []string {
 		}
 	}
 	add(!r.defaultAuthMethods(), "auth_methods")
-	add(r.RateLimit != nil, "rate_limit")
 	add(r.StripPrefix != "", "strip_prefix")
 	add(r.Redirect != nil, "redirect")
 	add(r.Respond != nil, "respond")

@@ -36,7 +36,7 @@ environments:
         permissions: [orders.read]
         roles: [staff]
         cors: {allow_origins: ["https://app.example.com"], allow_methods: [GET, POST], allow_headers: [Content-Type], allow_credentials: true, max_age: 10m}
-        rate_limit: {requests: 100, per: 1m, by: user}   # user | ip | key
+        rate_limit: {requests: 100, burst: 20, per: 1m, by: user}   # user | ip | key
       - {regexp: "/users/[0-9]+", methods: [GET], priority: 10, auth: required}
       - {prefix: /, upstream: "localhost:3000"}
       - name: all
@@ -75,7 +75,7 @@ func TestParse(t *testing.T) {
 	if !*e.Enabled || e.WAF != mezu.WAFOff || e.Directory != "customers" || len(e.Routes) != 5 {
 		t.Errorf("%+v", e)
 	}
-	if api := e.Routes[1]; api.CORS.MaxAge != mezu.Duration(10*time.Minute) || !api.CORS.AllowCredentials || api.RateLimit.Per != mezu.Duration(time.Minute) || api.RateLimit.Requests != 100 {
+	if api := e.Routes[1]; api.CORS.MaxAge != mezu.Duration(10*time.Minute) || !api.CORS.AllowCredentials || api.RateLimit.Per != mezu.Duration(time.Minute) || api.RateLimit.Requests != 100 || api.RateLimit.Burst != 20 {
 		t.Errorf("%+v", api)
 	}
 	if all := e.Routes[4]; all.MaxBody != 16<<20 || *all.Retries != 2 || all.Headers["X-Version"] != "2" || all.DenyIPs[0] != "10.1.0.0/16" || all.Redirect.Status != 302 {

@@ -4,7 +4,7 @@
 //
 // What may live here: matching, judging and explaining. What may not: sockets,
 // HTTP messages, clocks, signatures (a grant comes here verified), the store. It
-// imports the domain only; edgesvc/edge, daemon and who tries routes (cli) import it.
+// imports the domain, and what a rate limit counts (gcra); edgesvc/edge, daemon and who tries routes (cli) import it.
 package policy
 
 import (

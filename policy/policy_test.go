@@ -389,9 +389,6 @@ func TestR12_WhatCannotBeKeptIsClosed(t *testing.T) {
 		"rate_limit.requests": func(r *mezu.Route) {
 			r.RateLimit = &mezu.RateLimit{Requests: mezu.MaxRateRequests + 1, Per: mezu.Duration(time.Second), By: "ip"}
 		},
-		"rate_limit": func(r *mezu.Route) {
-			r.RateLimit = &mezu.RateLimit{Requests: 1, Per: mezu.Duration(time.Second), By: "ip"}
-		},
 		"strip_prefix":     func(r *mezu.Route) { r.StripPrefix = "/api" },
 		"redirect":         func(r *mezu.Route) { r.Redirect = &mezu.Redirect{To: "/x"} },
 		"request_headers":  func(r *mezu.Route) { r.RequestHeaders = &mezu.HeaderEdits{Remove: []string{"X-A"}} },

@@ -27,6 +27,8 @@ type Route struct {
 	CORS *CORS
 	// Firewall is nil if it is off.
 	Firewall *Firewall
+	// Limit is nil if the route has none.
+	Limit *Limit
 	// Closed, if not empty, is the field because of which the route answers
 	// 503 route_unavailable.
 	Closed string
@@ -87,6 +89,7 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	}
 	if r.close(b, b.Unknown(i)); r.Closed == "" {
 		r.Firewall = compileFirewall(b, configured)
+		r.Limit = compileLimit(b, configured)
 	}
 	return r, nil
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/mezusphere/mezu/assertion"
 	"github.com/mezusphere/mezu/cookie"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/grant"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/trust"
@@ -57,7 +58,7 @@ func NewCrowd(sessions int) (*Crowd, error) {
 	}
 	c.edge = session.New(session.Config{
 		Trust: func() *trust.Anchor { return c.anchor }, Client: func() *api.Client { return nil }, Epoch: func() uint64 { return 1 },
-		Left: func(string) bool { return false }, Leave: func(*mezu.Grant, []byte) error { return nil }, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Left: func(string) bool { return false }, Leave: func(*mezu.Grant, []byte) error { return nil }, Limits: gcra.NewTable(nil), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	c.gate, c.uses = grant.NewVerifier(c.anchor), grant.NewIndex(c.anchor.GrantRevoked)
 	c.minter = assertion.NewMinter(c.key, "https://shop-acme.edge.example", c.environment)

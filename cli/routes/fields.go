@@ -62,6 +62,7 @@ func fields() []field {
 		{"rate-limit", "rate_limit.requests", integer, "let `N` requests through"},
 		{"rate-limit-per", "rate_limit.per", text, "in each `TIME`"},
 		{"rate-limit-by", "rate_limit.by", text, "counted by `WHAT`: user, ip or key"},
+		{"rate-limit-burst", "rate_limit.burst", integer, "up to `N` of them at once"},
 		{"cors-origin", "cors.allow_origins", list, "let pages of `ORIGIN` call (repeatable)"},
 		{"cors-method", "cors.allow_methods", list, "with the method `NAME` (repeatable)"},
 		{"cors-header", "cors.allow_headers", list, "with the header `NAME` (repeatable)"},
@@ -82,7 +83,7 @@ func group(flag string) string {
 		return "What it matches"
 	case "auth", "auth-method", "role", "permission", "any-permission", "allow-ip", "deny-ip", "waf":
 		return "Who gets in"
-	case "max-body", "timeout", "idle-timeout", "retries", "rate-limit", "rate-limit-per", "rate-limit-by":
+	case "max-body", "timeout", "idle-timeout", "retries", "rate-limit", "rate-limit-per", "rate-limit-by", "rate-limit-burst":
 		return "Limits"
 	}
 	switch {

@@ -27,6 +27,7 @@ func runs() map[string]string {
 		"README.md":               "e2e/pages/readme_linux_test.go TestReadme",
 		"docs/cli.md":             "e2e/pages/cli_linux_test.go TestCommandsPage",
 		"docs/mezu-yaml.md":       "e2e/pages/tunnel_linux_test.go TestManifestPage",
+		"docs/traffic.md":         "e2e/pages/tunnel_linux_test.go TestTrafficPage",
 		"docs/troubleshooting.md": "e2e/pages/tunnel_linux_test.go TestTunnelPages",
 		"docs/tunnel.md":          "e2e/pages/tunnel_linux_test.go TestTunnelPages",
 	}

@@ -39,6 +39,15 @@ func TestManifestPage(t *testing.T) {
 	})
 }
 
+// TestTrafficPage: the examples of the page, on this machine.
+func TestTrafficPage(t *testing.T) {
+	t.Parallel()
+	play(t, "docs/traffic.md", world{
+		machines: []string{"here"},
+		before:   func(_ *testing.T, all map[string]*machine) { all["here"].serves(8080, "hello") },
+	})
+}
+
 // logo is a picture.
 func logo(t *testing.T) string {
 	t.Helper()

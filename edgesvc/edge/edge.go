@@ -30,6 +30,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/edgesvc/edge/waf"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/tunnel"
 )
 
@@ -107,6 +108,7 @@ type Edge struct {
 	front    *front.Front
 	gate     *gate
 	logouts  *logout.Logouts
+	limits   *gcra.Table // routes' limits, and sessions that are none
 	sessions *session.Sessions
 	pages    *hosted.Pages
 	web      *web.Server
@@ -223,15 +225,16 @@ func (e *Edge) assemble() (err error) {
 		Revoked:     func(serial string) bool { return e.member.Trust().CertificateRevoked(serial) },
 		Changed:     e.member.PresenceChanged,
 	})
+	e.limits = gcra.NewTable(nil)
 	e.sessions = session.New(session.Config{
 		Trust: e.member.Trust, Client: e.member.Client, Epoch: func() uint64 { return e.member.Head().Epoch },
-		Left: e.logouts.Left, Leave: e.logouts.Leave, Log: e.cfg.Log, Now: e.cfg.Now,
+		Left: e.logouts.Left, Leave: e.logouts.Leave, Limits: e.limits, Log: e.cfg.Log, Now: e.cfg.Now,
 	})
 	e.pages = hosted.New(hosted.Config{Client: e.member.Client, Keys: e.member.AssertionKeys})
 	e.firewall = waf.New(runtime.GOMAXPROCS(0), e.guard.Unlimited)
 	found := &inspections{metrics: e.metrics, log: e.cfg.Log, now: e.cfg.Now, told: map[findings]*told{}}
 	e.web = web.New(web.Config{
-		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Guard: e.guard, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
+		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Limits: e.limits, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Guard: e.guard, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
 		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log, Firewall: e.firewall, Inspected: found.inspected, KeptBodies: keptBodies(),
 	})
 	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, guard: e.guard, cut: e.cut, log: e.cfg.Log}

@@ -147,6 +147,7 @@ func (m *metrics) watch(e *Edge) {
 	gauge("certificate_seconds", "Seconds until the edge's own certificate ends.", func() float64 {
 		return e.member.Metrics().CertificateNotAfter.Sub(e.cfg.Now()).Seconds()
 	})
+	gauge("limit_keys", "Clients of routes' limits, and those with sessions that are none, that the edge counts apart.", func() float64 { return float64(e.limits.Keys()) })
 	m.watchSessions(e)
 	m.watchPlaces(e.places)
 	gauge("shed_level", "What is given up for want of memory: 0 nothing, 1 idle connections, 2 new ones, 3 requests.", func() float64 { return float64(e.guard.Level()) })

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 )
 
@@ -70,17 +71,13 @@ func (t *trial) step(s policy.Step, d *policy.Decision, ask *policy.Request) Jud
 		}
 	case policy.StepSize:
 		return t.size(r)
-	case policy.StepAddressLimit:
-		if l := r.RateLimit; l != nil && l.By != mezu.LimitByUser {
-			return limited(l, "the address "+t.q.Client.String())
+	case policy.StepAddressLimit, policy.StepUserLimit:
+		if r.Limit != nil && r.Limit.Step() == s {
+			return limited(r.RateLimit, t.counted(d))
 		}
 	case policy.StepAuth:
 		if d.Grant != nil && !t.ownPage() && !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, t.q.Method) && !(t.named(r) && r.CORS.Credentials) {
 			return refusedFor(mezu.CodeForbidden, "the request comes from a page of another site")
-		}
-	case policy.StepUserLimit:
-		if l := r.RateLimit; l != nil && l.By == mezu.LimitByUser {
-			return limited(l, t.counted())
 		}
 	case policy.StepAnswer:
 		return answered(r)
@@ -161,15 +158,25 @@ func (t *trial) size(r *policy.Route) Judged {
 	return Judged{}
 }
 
-// counted is whose requests a limit by user counts.
-func (t *trial) counted() string {
-	switch {
-	case t.q.As != "":
-		return "the user " + t.q.As
-	case t.q.User:
-		return "the user"
+// counted is whose requests the route's limit counts together with this one.
+func (t *trial) counted(d *policy.Decision) string {
+	by, address := d.Route.Limit.By, "the client's address"
+	if t.q.Client.IsValid() {
+		if address = "the address " + t.q.Client.String(); t.q.Client.Is6() {
+			address = "the addresses " + gcra.Client(t.q.Client).String()
+		}
 	}
-	return "the address " + t.q.Client.String() + ", since nobody is logged in"
+	switch {
+	case by == mezu.LimitByUser && d.Grant != nil:
+		return strings.TrimSpace("the user " + t.q.As)
+	case by == mezu.LimitByUser && d.Route.AsksWho():
+		return address + ", since nobody is logged in"
+	case by == mezu.LimitByUser:
+		return address + ", since the route does not ask who its users are"
+	case by == mezu.LimitByKey:
+		return address + ", since no program has a credential of its own yet"
+	}
+	return address
 }
 
 // limited says by what a limit counts.

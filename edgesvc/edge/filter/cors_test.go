@@ -15,7 +15,7 @@ import (
 func chosen(t testing.TB, route mezu.Route, method string, in ...string) *Exchange {
 	t.Helper()
 	route.Prefix = "/"
-	table, err := policy.Compile(&mezu.Bundle{Position: mezu.Position{Epoch: 1, Revision: 1}, Environment: mezu.NewID(mezu.PrefixEnvironment, time.Now()), Endpoint: "shop-acme", Enabled: true, Routes: []mezu.Route{route}})
+	table, err := policy.Compile(&mezu.Bundle{Position: mezu.Position{Epoch: 1, Revision: 1}, Environment: shop, Endpoint: "shop-acme", Enabled: true, Routes: []mezu.Route{route}})
 	if err != nil {
 		t.Fatal(err)
 	}

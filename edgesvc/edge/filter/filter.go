@@ -12,8 +12,10 @@ package filter
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
@@ -40,9 +42,14 @@ type Exchange struct {
 	Judge Judge
 	// Step is the one that has refused or answered the request, zero while none has.
 	Step policy.Step
+	// Wait is how long a client has to wait that was refused because it asks too often.
+	Wait time.Duration
 
-	asked  policy.Preflight // what a preflight asks for
-	reader []byte           // which origin may read the answer, empty if none
+	asked   policy.Preflight // what a preflight asks for
+	reader  []byte           // which origin may read the answer, empty if none
+	left    gcra.State       // of the route's limit, if the request was counted
+	counted bool
+	quota   []byte // the same for the client
 }
 
 // Answer is a response that is given in the workload's place.
@@ -104,6 +111,8 @@ type Chain struct {
 // Config is what filters need of the edge. All of it is required.
 type Config struct {
 	Sessions *session.Sessions
+	// Limits counts requests by the routes' limits.
+	Limits *gcra.Table
 	// Domain is the one below which the environments of all tenants have their hosts, empty
 	// before the edge has enrolled.
 	Domain func() string
@@ -119,8 +128,10 @@ func All(cfg Config) Chain {
 	return chain(
 		placed{policy.StepPreflight, cors{}},
 		placed{policy.StepSize, webSocket{}}, placed{policy.StepSize, upgradeOrigin{}}, placed{policy.StepSize, bodyLimit{}},
+		placed{policy.StepAddressLimit, limit{cfg.Limits, policy.StepAddressLimit}},
 		placed{policy.StepAuth, origin{}},
 		placed{policy.StepHead, firewallHead{firewall}}, placed{policy.StepBody, firewallBody{firewall}},
+		placed{policy.StepUserLimit, limit{cfg.Limits, policy.StepUserLimit}},
 		placed{policy.StepResponse, cookies{cfg.Sessions, cfg.Domain}},
 	)
 }
@@ -177,6 +188,7 @@ func (x *Exchange) Begin() {
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
 	x.Route, x.BodyLimit, x.Step, x.reader, x.asked = nil, 0, 0, x.reader[:0], policy.Preflight{}
 	x.Keep, x.Judge = 0, nil
+	x.Wait, x.counted = 0, false
 }
 
 // Choose notes which route was chosen, if one was, while the request's fields are there.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/trust"
@@ -74,7 +75,7 @@ func (c *Chain) request(x *Exchange) (*Answer, error) {
 // all are the filters of an edge that knows nobody.
 func all() *Chain {
 	none := func() *trust.Anchor { return nil }
-	c := All(Config{Sessions: session.New(session.Config{Trust: none, Now: time.Now}), Domain: func() string { return "edge.example" }})
+	c := All(Config{Sessions: session.New(session.Config{Trust: none, Limits: gcra.NewTable(nil), Now: time.Now}), Limits: gcra.NewTable(nil), Domain: func() string { return "edge.example" }})
 	return &c
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
 	"github.com/mezusphere/mezu/edgesvc/edge/waf"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
@@ -14,7 +15,7 @@ import (
 // guarded are the filters with a firewall, and what it says.
 func guarded(f *waf.Firewall) (Chain, *[]Inspection) {
 	var said []Inspection
-	return All(Config{Sessions: session.New(session.Config{}), Domain: func() string { return "" }, Firewall: f, Inspected: func(i *Inspection) { said = append(said, *i) }}), &said
+	return All(Config{Sessions: session.New(session.Config{Limits: gcra.NewTable(nil)}), Domain: func() string { return "" }, Firewall: f, Inspected: func(i *Inspection) { said = append(said, *i) }}), &said
 }
 
 // asking is a request with a body of a media type, on a route with a firewall.

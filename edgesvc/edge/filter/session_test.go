@@ -10,6 +10,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cookie"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
@@ -35,9 +36,9 @@ func TestT10_RequestsOfOtherSites(t *testing.T) {
 	authority := granttest.New(t, time.Now)
 	sessions := session.New(session.Config{
 		Trust: func() *trust.Anchor { return authority.Anchor }, Client: func() *api.Client { return nil }, Epoch: func() uint64 { return 1 },
-		Left: func(string) bool { return false }, Now: time.Now,
+		Left: func(string) bool { return false }, Limits: gcra.NewTable(nil), Now: time.Now,
 	})
-	chain := All(Config{Sessions: sessions, Domain: func() string { return "edge.example" }})
+	chain := All(Config{Sessions: sessions, Limits: gcra.NewTable(nil), Domain: func() string { return "edge.example" }})
 	cookie := mezu.SessionCookie + "=" + authority.Cookie(authority.Hold(shop, users))
 	for name, c := range map[string]struct {
 		fields []string

@@ -40,8 +40,10 @@ type Config struct {
 	Left func(session string) bool
 	// Leave ends one so: its grant in compact form is passed on later.
 	Leave func(g *mezu.Grant, compact []byte) error
-	Log   *slog.Logger
-	Now   func() time.Time
+	// Limits counts what clients show in vain.
+	Limits *gcra.Table
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Sessions finds who sends requests. It is safe for concurrent use.
@@ -50,10 +52,17 @@ type Sessions struct {
 	verifier  atomic.Pointer[grant.Verifier] // nil before enrolment
 	uses      *grant.Index
 	refreshes refreshes
-	useless   *gcra.Limiter // grants that are verified and turn out to be worth nothing, by client
+	useless   gcra.Rule // grants that are verified and turn out to be worth nothing, by client
+	refused   gcra.Rule // sessions that are none, by client
+	repeated  gcra.Rule // the same session once more, by client and session
 }
 
 const (
+	// refusedPerMinute is how many sessions that are none a client may show in a minute. A browser
+	// has one cookie, and drops it when it is told that it is worth nothing; behind one address are
+	// many browsers. Whoever tries more gets no answer on whether one is worth something.
+	refusedPerMinute = 20
+
 	// uselessPerSecond is how many of a client's grants are verified in a second to be worth
 	// nothing: at 65 µs each they take a two-hundredth of a core. Who forges them is not
 	// verified any more, and who sends one that is known passes.
@@ -65,7 +74,17 @@ const (
 
 // New assembles Sessions. Run has them refreshed.
 func New(cfg Config) *Sessions {
-	s := &Sessions{cfg: cfg, useless: gcra.New(gcra.Rate{Events: uselessPerSecond, Per: time.Second, Burst: uselessBurst})}
+	s := &Sessions{cfg: cfg}
+	rule := func(r *gcra.Rule, name, owner string, rate gcra.Rate) {
+		r.ID, r.Owner = cfg.Limits.Text(name), cfg.Limits.Text(owner)
+		r.Set(rate)
+	}
+	// Those that are repeated have a part of the table for themselves: they are the ones that a
+	// client makes most of.
+	const owner = "sessions"
+	rule(&s.useless, "useless grants", owner, gcra.Rate{Events: uselessPerSecond, Per: time.Second, Burst: uselessBurst})
+	rule(&s.refused, "refused sessions", owner, gcra.Rate{Events: refusedPerMinute, Per: time.Minute, Burst: refusedPerMinute})
+	rule(&s.repeated, "repeated sessions", "repeated sessions", gcra.Rate{Events: 1, Per: time.Minute, Burst: 1})
 	s.uses = grant.NewIndex(s.hasEnded)
 	s.refreshes.init(s)
 	return s
@@ -122,21 +141,41 @@ func (s *Sessions) judge(anchor *trust.Anchor) *grant.Verifier {
 
 // verifyOf judges a grant that a client has sent. It may be forged, and costs then more than
 // the rest of the request.
-func (s *Sessions) verifyOf(client netip.Addr, anchor *trust.Anchor, compact []byte, environment, directory string) (*grant.Verified, error) {
-	now := s.cfg.Now()
-	known, err := s.judge(anchor).Recall(compact, environment, directory, s.cfg.Epoch(), now)
+func (s *Sessions) verifyOf(v *Visitor, client netip.Addr, anchor *trust.Anchor, compact []byte, environment, directory string) (*grant.Verified, error) {
+	known, err := s.judge(anchor).Recall(compact, environment, directory, s.cfg.Epoch(), s.cfg.Now())
 	if err != grant.ErrUnknown {
 		return known, err
 	}
-	from := gcra.Client(client).String()
-	if s.useless.Spent(from, now) {
+	from, now := gcra.Address(client), s.cfg.Limits.Now()
+	v.wait = max(s.cfg.Limits.Spent(&s.refused, from, now), s.cfg.Limits.Spent(&s.useless, from, now))
+	if v.wait > 0 {
 		return nil, errForger
 	}
 	known, err = s.verify(anchor, compact, environment, directory)
 	if known == nil {
-		s.useless.Allow(from, now)
+		s.cfg.Limits.Take(&s.useless, from, now)
 	}
 	return known, err
+}
+
+// refuse counts a visitor's session that is none, and refuses to say so to a client that has shown
+// too many. The same session once more tells its sender nothing new: a browser shows the one that
+// has ended in all of its tabs, and must not cost its neighbours behind the same address anything.
+func (s *Sessions) refuse(v *Visitor, client netip.Addr) error {
+	from, table := gcra.Address(client), s.cfg.Limits
+	now := table.Now()
+	if v.wait = table.Spent(&s.refused, from, now); v.wait > 0 {
+		v.useless = false
+		return errForger
+	}
+	repeat := table.Bytes(v.jar.Get(mezu.SessionCookie))
+	for i := range repeat {
+		repeat[i] ^= from[i]
+	}
+	if !table.Take(&s.repeated, repeat, now).Refused {
+		table.Take(&s.refused, from, now)
+	}
+	return nil
 }
 
 var errForger = &mezu.Error{Code: mezu.CodeRateLimited, Detail: "this address shows too many sessions that are none"}
@@ -152,13 +191,14 @@ type Visitor struct {
 	newer   *renewal // of the session, if the visitor does not have its cookie yet
 	flight  *flight  // of a refresh beside the request
 	useless bool     // the session's cookie opens nothing and never will
+	wait    time.Duration
 	use     grant.Use
 }
 
 // Reset prepares it for the next request.
 func (v *Visitor) Reset() {
 	v.jar.Reset()
-	v.grant, v.compact, v.newer, v.flight, v.useless = nil, nil, nil, nil, false
+	v.grant, v.compact, v.newer, v.flight, v.useless, v.wait = nil, nil, nil, nil, false, 0
 }
 
 // Take takes our cookies out of a request's fields, so that they go no further, and gives
@@ -195,6 +235,10 @@ func (v *Visitor) Compact() []byte { return v.compact }
 // Useless reports whether the session's cookie can be taken away from the browser.
 func (v *Visitor) Useless() bool { return v.useless }
 
+// Wait is how long the visitor's client has to wait that has shown too many sessions that are none,
+// zero if it has not.
+func (v *Visitor) Wait() time.Duration { return v.wait }
+
 // Cookies are the cookies of ours that the control plane may see, by exact names.
 func (v *Visitor) Cookies() (out []api.PageField) {
 	for _, name := range [...]string{mezu.SessionCookie, deviceCookie, browserCookie} {
@@ -225,7 +269,7 @@ func (s *Sessions) shown(v *Visitor, client netip.Addr, environment, directory s
 		v.useless = v.has(mezu.SessionCookie)
 		return nil, nil, false, nil
 	}
-	known, err := s.verifyOf(client, anchor, compact, environment, directory)
+	known, err := s.verifyOf(v, client, anchor, compact, environment, directory)
 	switch {
 	case err == errForger:
 		return nil, nil, false, err
@@ -247,6 +291,14 @@ func (v *Visitor) has(name string) (has bool) {
 // known. It waits for a refresh if the session may not go on without. With an error it is
 // not known whether it may.
 func (s *Sessions) Open(v *Visitor, client netip.Addr, environment, directory string) (*mezu.Grant, error) {
+	g, err := s.open(v, client, environment, directory)
+	if g == nil && err == nil && v.useless {
+		err = s.refuse(v, client)
+	}
+	return g, err
+}
+
+func (s *Sessions) open(v *Visitor, client netip.Addr, environment, directory string) (*mezu.Grant, error) {
 	g, compact, revoked, err := s.shown(v, client, environment, directory)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cookie"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/testkit"
@@ -53,7 +54,8 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: testkit.StillClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), left: map[string]bool{}}
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r := &rig{t: t, clock: testkit.StillClock(began), left: map[string]bool{}}
 	r.Authority = granttest.New(t, r.clock.Now)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var in api.EdgeRefreshRequest
@@ -91,7 +93,7 @@ func newRig(t testing.TB) *rig {
 			r.left[g.Session] = true
 			return nil
 		},
-		Log: slog.New(slog.DiscardHandler), Now: r.clock.Now,
+		Limits: gcra.NewTable(func() time.Duration { return r.clock.Now().Sub(began) }), Log: slog.New(slog.DiscardHandler), Now: r.clock.Now,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -510,43 +512,78 @@ func TestN15_AClockThatIsAhead(t *testing.T) {
 	}
 }
 
-// R14: signatures are verified for a client that shows forged grants only so often. Others
-// go on, and so does the client with a session that is known.
+// forge makes grants that no key has signed.
+func (r *rig) forge() string {
+	s := r.Hold(shop, users)
+	compact := r.Sign(s.Grant)
+	dot := bytes.LastIndexByte(compact, '.')
+	if compact[dot+1]++; compact[dot+1] > 'z' || compact[dot+1] == '[' || compact[dot+1] == ':' || compact[dot+1] == '.' {
+		compact[dot+1] = 'b'
+	}
+	return mezu.SessionCookie + "=" + s.Secret + "." + string(compact)
+}
+
+// R14: a client that shows too many sessions that are none is not told any more whether one is worth
+// something. Others go on, and so does the client with a session that is known.
 func TestR14_AFloodOfForgedGrants(t *testing.T) {
 	r := newRig(t)
 	s, other := r.Hold(shop, users), r.Hold(shop, users)
 	if r.visit(r.show(s)).Grant() == nil {
 		t.Fatal("no session")
 	}
-	forged := func() string {
-		compact := r.Sign(r.Hold(shop, users).Grant)
-		dot := bytes.LastIndexByte(compact, '.')
-		if compact[dot+1]++; compact[dot+1] > 'z' || compact[dot+1] == '[' || compact[dot+1] == ':' || compact[dot+1] == '.' {
-			compact[dot+1] = 'b'
-		}
-		return mezu.SessionCookie + "=" + s.Secret + "." + string(compact)
-	}
-	for i := range uselessBurst {
-		if v := r.visit(forged()); v.Grant() != nil || !v.Useless() {
+	ended := r.Hold(shop, users)
+	ended.NotAfter = r.clock.Now().Add(-time.Second)
+	kinds := []func() string{r.forge, func() string { return mezu.SessionCookie + "=" + other.Secret + ".a.b" + r.forge()[40:60] },
+		func() string {
+			return mezu.SessionCookie + "=" + r.Hold(shop, users).Secret + "." + string(r.Sign(s.Grant))
+		}}
+	r.visit(r.show(ended))
+	for i := range refusedPerMinute - 1 {
+		if v := r.visit(kinds[i%len(kinds)]()); v.Grant() != nil || !v.Useless() {
 			t.Fatalf("%d: %+v", i, v.Grant())
 		}
 	}
-	for name, cookie := range map[string]string{"forged": forged(), "of an unknown session": r.show(other)} {
-		if v, err := r.try(cookie); v.Grant() != nil || v.Useless() || mezu.CodeOf(err) != mezu.CodeRateLimited {
-			t.Errorf("%s: %+v, %v", name, v.Grant(), err)
+	for name, cookie := range map[string]string{"forged": r.forge(), "of an unknown session": r.show(other), "one more secret": kinds[2](), "no grant": mezu.SessionCookie + "=a", "ended": r.show(ended)} {
+		if v, err := r.try(cookie); v.Grant() != nil || v.Useless() || mezu.CodeOf(err) != mezu.CodeRateLimited || v.Wait() != 3*time.Second {
+			t.Errorf("%s: %+v, %v, %v", name, v.Grant(), err, v.Wait())
 		}
 	}
 	if r.visit(r.show(s)).Grant() == nil {
 		t.Error("a known session does not pass")
+	}
+	if r.visit("a=b").Grant() != nil {
+		t.Error("nobody is somebody")
 	}
 	v := &Visitor{}
 	v.Take([]relay.Field{{Name: []byte("Cookie"), Value: []byte(r.show(other))}})
 	if g, err := r.Open(v, netip.MustParseAddr("192.0.2.2"), shop, users); g == nil || err != nil {
 		t.Errorf("another client: %v", err)
 	}
-	r.clock.Advance(time.Second)
-	if v, err := r.try(forged()); v.Grant() != nil || err != nil {
-		t.Errorf("a second later: %v", err)
+	r.clock.Advance(3 * time.Second)
+	if v, err := r.try(r.forge()); v.Grant() != nil || err != nil {
+		t.Errorf("after the wait: %v", err)
+	}
+	if v, err := r.try(r.forge()); v.Grant() != nil || mezu.CodeOf(err) != mezu.CodeRateLimited {
+		t.Errorf("after the one that it was for: %v", err)
+	}
+}
+
+// A browser that shows the same session in all of its tabs, after it has ended, costs its neighbours
+// nothing. Signatures are verified for it only so often.
+func TestR14_OneSessionInManyTabs(t *testing.T) {
+	r := newRig(t)
+	other, forged := r.Hold(shop, users), r.forge()
+	for i := range uselessBurst {
+		if v := r.visit(forged); v.Grant() != nil || !v.Useless() {
+			t.Fatalf("%d: %+v", i, v.Grant())
+		}
+	}
+	if v, err := r.try(forged); mezu.CodeOf(err) != mezu.CodeRateLimited || v.Wait() > time.Second/uselessPerSecond {
+		t.Errorf("%v, %v", err, v.Wait())
+	}
+	r.clock.Advance(time.Second / uselessPerSecond)
+	if r.visit(r.show(other)).Grant() == nil {
+		t.Error("a neighbour does not pass")
 	}
 }
 

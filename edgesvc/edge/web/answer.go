@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
@@ -123,8 +123,8 @@ func (x *exchange) demand(a *answer) *answer {
 	case a.status == http.StatusMethodNotAllowed:
 		a.set("Allow", strings.Join(x.allow, ", "))
 	case a.has("Retry-After"):
-	case x.wait > 0:
-		a.set("Retry-After", strconv.FormatInt(int64((x.wait+time.Second-1)/time.Second), 10))
+	case x.Wait > 0:
+		a.set("Retry-After", strconv.FormatInt(filter.Seconds(x.Wait), 10))
 	case a.status == http.StatusServiceUnavailable, a.status == http.StatusTooManyRequests:
 		a.set("Retry-After", retryAfter)
 	case a.status == http.StatusUnauthorized:

@@ -67,9 +67,8 @@ type exchange struct {
 	detail  string    // of a refusal
 	allow   []string  // the methods that would be allowed, of a refusal for the method
 	started time.Time
-	wait    time.Duration // of a refusal that ends by waiting, for Retry-After
-	brief   bool          // it is refused to a client that is refused too often
-	ready   time.Time     // when it could be sent on: the route's time-out counts from then
+	brief   bool      // it is refused to a client that is refused too often
+	ready   time.Time // when it could be sent on: the route's time-out counts from then
 
 	status            int
 	bytesIn, bytesOut int64
@@ -97,7 +96,7 @@ func (x *exchange) begin() {
 	x.status, x.bytesIn, x.bytesOut = 0, 0, 0
 	x.relay.Began, x.relay.Told = false, false
 	x.because, x.detail = "", ""
-	x.wait, x.brief = 0, false
+	x.brief = false
 }
 
 // serve serves one request of c. A reply is still to be sent. With an error there is
@@ -189,7 +188,7 @@ func (x *exchange) excess() error {
 	if ok {
 		return nil
 	}
-	x.wait = wait
+	x.Wait = wait
 	return &mezu.Error{Code: mezu.CodeRateLimited, Detail: "this address sends more requests than an edge takes of one"}
 }
 
@@ -218,6 +217,9 @@ func (x *exchange) judge() (reply *answer, err error) {
 	x.missing, x.Step = d.Missing, d.Step
 	switch {
 	case x.unsure != nil:
+		if x.Wait = x.Visitor.Wait(); x.Wait > 0 {
+			x.Step = policy.StepAddressLimit
+		}
 		return nil, x.unsure
 	case d.Code == mezu.CodeUnauthenticated && x.mayLogin():
 		return x.login(d.Detail), nil

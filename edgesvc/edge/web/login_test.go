@@ -15,6 +15,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/grant/granttest"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
@@ -223,9 +224,9 @@ func known(t *testing.T) (*granttest.Authority, *session.Sessions) {
 	left := map[string]bool{}
 	return authority, session.New(session.Config{
 		Trust: func() *trust.Anchor { return authority.Anchor }, Client: func() *api.Client { return nil }, Epoch: func() uint64 { return 1 },
-		Left:  func(session string) bool { mu.Lock(); defer mu.Unlock(); return left[session] },
-		Leave: func(g *mezu.Grant, _ []byte) error { mu.Lock(); defer mu.Unlock(); left[g.Session] = true; return nil },
-		Log:   slog.New(slog.DiscardHandler), Now: time.Now,
+		Left:   func(session string) bool { mu.Lock(); defer mu.Unlock(); return left[session] },
+		Leave:  func(g *mezu.Grant, _ []byte) error { mu.Lock(); defer mu.Unlock(); left[g.Session] = true; return nil },
+		Limits: gcra.NewTable(nil), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 	"github.com/mezusphere/mezu/tunnel"
@@ -99,6 +100,8 @@ type Config struct {
 	Tunnels Tunnels
 	// Sessions finds who sends requests.
 	Sessions *session.Sessions
+	// Limits counts requests by the routes' limits.
+	Limits *gcra.Table
 	// Pages answer what is asked below mezu.ReservedPath.
 	Pages *hosted.Pages
 	// Domain is the one below which all hosts are, empty before the edge has enrolled.
@@ -140,7 +143,7 @@ type Server struct {
 
 // New assembles a Server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, filters: filter.All(filter.Config{Sessions: cfg.Sessions, Domain: cfg.Domain, Firewall: cfg.Firewall, Inspected: cfg.Inspected})}
+	s := &Server{cfg: cfg, filters: filter.All(filter.Config{Sessions: cfg.Sessions, Limits: cfg.Limits, Domain: cfg.Domain, Firewall: cfg.Firewall, Inspected: cfg.Inspected})}
 	s.held.init(maxHeldBodies)
 	s.kept.init(cfg.KeptBodies)
 	s.h2 = newH2Server(s)

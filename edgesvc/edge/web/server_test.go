@@ -19,6 +19,7 @@ import (
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/trust"
 	"github.com/mezusphere/mezu/tunnel"
@@ -39,14 +40,14 @@ func (noGuard) Refused(netip.Addr, time.Time) bool                  { return fal
 // serve runs a server behind TLS, and gives a client of it for each version of HTTP.
 func serve(t *testing.T, hosts Hosts, host string) map[string]*http.Client {
 	t.Helper()
-	nobody := session.New(session.Config{Trust: func() *trust.Anchor { return nil }, Now: time.Now})
+	nobody := session.New(session.Config{Trust: func() *trust.Anchor { return nil }, Limits: gcra.NewTable(nil), Now: time.Now})
 	return serveTo(t, hosts, host, nobody)
 }
 
 // serveGuarded is serve with a guard.
 func serveGuarded(t *testing.T, hosts Hosts, host string, g Guard) map[string]*http.Client {
 	t.Helper()
-	nobody := session.New(session.Config{Trust: func() *trust.Anchor { return nil }, Now: time.Now})
+	nobody := session.New(session.Config{Trust: func() *trust.Anchor { return nil }, Limits: gcra.NewTable(nil), Now: time.Now})
 	return serveAll(t, hosts, host, nobody, g)
 }
 
@@ -67,7 +68,7 @@ func serveAll(t *testing.T, hosts Hosts, host string, sessions *session.Sessions
 	}
 	table := admission.New(admission.Config{Name: "public", Places: 100})
 	s := New(Config{
-		Hosts: hosts, Tunnels: noTunnels{}, Sessions: sessions, Domain: func() string { return "example.com" }, Pages: hosted.New(hosted.Config{Client: func() *api.Client { return nil }}), Meter: &counts{}, Guard: g, Addr: l.Addr(), Draining: func() bool { return false },
+		Hosts: hosts, Tunnels: noTunnels{}, Sessions: sessions, Limits: gcra.NewTable(nil), Domain: func() string { return "example.com" }, Pages: hosted.New(hosted.Config{Client: func() *api.Client { return nil }}), Meter: &counts{}, Guard: g, Addr: l.Addr(), Draining: func() bool { return false },
 		Cut: t.Context(), Log: slog.New(slog.DiscardHandler),
 	})
 	var wg sync.WaitGroup
