@@ -196,7 +196,7 @@ vulncheck: ## known vulnerabilities; needs the database at vuln.go.dev
 # etcd that Debian has too; people log in with Chromium, and axe-core judges what they see;
 # workloads in Node and Python check who their users are; Vite and Next are edited behind a
 # tunnel; curl of two releases, nghttp, h2load, Node, grpc-js, httpx, grpcio and git speak
-# HTTP/2 with an edge; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md; mandoc
+# HTTP/2 with an edge; slowhttptest holds connections of it; logins are kept in a keyring of GNOME; curl and jq run the examples of docs/daemon.md; mandoc
 # judges the manual, shellcheck install.sh, which dash and busybox run; completions complete in
 # bash, zsh and fish; certutil and update-ca-certificates put CAs into stores; rpm
 # installs packages.
@@ -218,6 +218,7 @@ tools-for-test:
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v git >/dev/null || missing="$$missing git"; \
 	command -v h2load >/dev/null || missing="$$missing nghttp2-client"; \
+	command -v slowhttptest >/dev/null || missing="$$missing slowhttptest"; \
 	/usr/bin/python3 -c 'import h2, httpx, grpc' 2>/dev/null || missing="$$missing python3-h2 python3-httpx python3-grpcio"; \
 	command -v ip >/dev/null || [ -x /sbin/ip ] || missing="$$missing iproute2"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
@@ -233,7 +234,7 @@ tools-for-test:
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	command -v certutil >/dev/null || missing="$$missing libnss3-tools"; \
 	[ -x /usr/sbin/update-ca-certificates ] || missing="$$missing ca-certificates"; \
-	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, -h2, -httpx and -grpcio, gnome-keyring, curl, git, nghttp, h2load, ip, openssl, jq, tmux, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
+	if [ -z "$$missing" ]; then echo "tests need Go, a C compiler, strace, mkfs.ext4, etcd, systemd-analyze, chromium, npm, node, python3-cryptography, -h2, -httpx and -grpcio, gnome-keyring, curl, git, nghttp, h2load, slowhttptest, ip, openssl, jq, tmux, mandoc, shellcheck, busybox, zsh, fish, debootstrap, ssh-keygen, certutil, update-ca-certificates and rpm: nothing to install"; \
 	else echo "installing$$missing for the tests"; $(call apt-install,$$missing); fi
 	@$(call npm-install,axe,axe-core)
 	@$(call npm-install,redocly,Redocly CLI)

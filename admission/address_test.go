@@ -55,7 +55,13 @@ func TestMostOfAddress(t *testing.T) {
 	if n := len(comeFrom(arriving, 20, always("127.0.0.1"))); n != 20 {
 		t.Errorf("%d without a limit", n)
 	}
+	if n := in[0].OfAddress(); n != 5 {
+		t.Errorf("it is one of %d of its address among the public", n)
+	}
 	in[0].Close()
+	if n := in[0].OfAddress(); n != 0 {
+		t.Errorf("it is one of %d after its end", n)
+	}
 	if n := len(comeFrom(arriving, 5, always("192.0.2.1"))); n != 1 {
 		t.Errorf("%d came for the one that left", n)
 	}

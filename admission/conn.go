@@ -62,6 +62,18 @@ func Of(c net.Conn) *Conn {
 // Address is where the connection comes from, the zero one if that is no address.
 func (c *Conn) Address() netip.Addr { return addressOf(c.RemoteAddr()) }
 
+// OfAddress is how many connections its address has in its table, this one included; zero if
+// it has no place.
+func (c *Conn) OfAddress() int {
+	t := c.table.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.table.Load() != t || c.address == nil {
+		return 0
+	}
+	return c.address.places
+}
+
 // Prefix is what counts as one address, of IPv6 a network.
 func (c *Conn) Prefix() netip.Prefix { return c.from }
 
