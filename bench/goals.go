@@ -122,7 +122,7 @@ func worse(measure, name, base, target, reference string) func(*results) float64
 }
 
 // goals are what is to be reached.
-var goals = slices.Concat(goalsOfPrograms, goalsOfFloods())
+var goals = slices.Concat(goalsOfPrograms, goalsOfFloods(), goalsOfAttacks())
 
 // goalsOfFloods are those of each kind of flood.
 func goalsOfFloods() (all []goal) {
@@ -132,6 +132,18 @@ func goalsOfFloods() (all []goal) {
 			goal{"p99 of small requests " + beside + " ÷ alone", false, 2, "", within("floods", beside+p99Suffix, before, nameOurs)},
 			goal{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("floods", beside+p99Suffix, before, nameOurs, nameGoProxy)},
 			goal{"GOAWAY to it", false, 1000, " ms", ours("floods", beside+endSuffix)})
+	}
+	return all
+}
+
+// goalsOfAttacks are those of each kind of hostile connections.
+func goalsOfAttacks() (all []goal) {
+	for _, k := range hostileKinds {
+		before, beside := beforeAttack+k.name+p99Suffix, besideAttack+k.name
+		all = append(all,
+			goal{"p99 of small requests " + beside + " ÷ alone", false, 2, "", within("attack", beside+p99Suffix, before, nameOurs)},
+			goal{"the same ÷ ReverseProxy's, if that is missed", false, 1.2, "", worse("attack", beside+p99Suffix, before, nameOurs, nameGoProxy)},
+			goal{"memory of the edge for each", false, 64, " KiB", ours("attack", beside+perHostile)})
 	}
 	return all
 }

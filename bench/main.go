@@ -162,6 +162,7 @@ var helpers = map[string]func(ctx context.Context, args []string, out io.Writer)
 	"crowd":      runCrowd,
 	"hoard":      runHoard,
 	"hostile":    runHostile,
+	"attack":     runAttack,
 	"silent":     runSilent,
 	"loud":       runLoud,
 	"refuser":    runRefuser,
