@@ -111,9 +111,9 @@ type Route struct {
 	WebSocket *bool `json:"websocket,omitempty"`
 	// StripPrefix is taken off the path before the workload sees it. It is not enforced yet.
 	StripPrefix string `json:"strip_prefix,omitempty"`
-	// Redirect answers in place of the workload. It is not enforced yet.
+	// Redirect answers in place of the workload.
 	Redirect *Redirect `json:"redirect,omitempty"`
-	// Respond answers in place of the workload with what it says. It is not enforced yet.
+	// Respond answers in place of the workload with what it says.
 	Respond *Respond `json:"respond,omitempty"`
 	// Retries is how many further Warpgates a replayable request is tried on, 0 to MaxRetries; if
 	// nil, DefaultRetries.
@@ -175,9 +175,10 @@ const (
 
 // Redirect answers a request without a workload.
 type Redirect struct {
-	// To is the address or path to go to.
+	// To is where to go, a URL with http or https, or a path. In it, {path} stands for the path of
+	// the request, without the route's strip_prefix, and {query}, behind a ? or an &, for its query.
 	To string `json:"to"`
-	// Status is that of the answer.
+	// Status is that of the answer: 301, 302, 303, 307 or 308; if zero, 302.
 	Status int `json:"status,omitempty"`
 }
 

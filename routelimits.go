@@ -111,25 +111,6 @@ func (r *Route) validateLimits() error {
 	return r.Breaks()
 }
 
-// validateNames checks that no reserved field is edited, because only the Warpgate writes
-// those.
-func (e *HeaderEdits) validateNames(field string) error {
-	if e == nil {
-		return nil
-	}
-	for _, k := range slices.Sorted(maps.Keys(e.Set)) {
-		if ReservedHeader(k) || LookalikeHeader(k) {
-			return Invalid(field+".set", "%q can't be set", k)
-		}
-	}
-	for _, k := range e.Remove {
-		if ReservedHeader(k) {
-			return Invalid(field+".remove", "%q can't be removed", k)
-		}
-	}
-	return nil
-}
-
 // neverSent names header conditions that no request can meet, because their field is
 // dropped or refused when a client sends it.
 func (r *Route) neverSent() []string {

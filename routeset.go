@@ -48,7 +48,10 @@ func validatedPatterns(ctx context.Context, field string, routes []Route) ([]*Pa
 	if err != nil {
 		return nil, err
 	}
-	return patterns, firstRefused(field, routes, refusals(patterns))
+	if err := firstRefused(field, routes, refusals(patterns)); err != nil {
+		return nil, err
+	}
+	return patterns, refuseLoops(ctx, field, routes, func() ([]*Pattern, error) { return patterns, nil }, -1)
 }
 
 // validateNew checks a route when it is written, except its pattern.
@@ -65,6 +68,9 @@ func (r *Route) validateNew() error {
 func ValidateRouteAmong(ctx context.Context, field string, routes []Route, index int) error {
 	one := &routes[index]
 	if err := one.Validate(); err != nil {
+		return err
+	}
+	if err := refuseLoops(ctx, field, routes, func() ([]*Pattern, error) { return CompilePatterns(ctx, field, routes) }, index); err != nil {
 		return err
 	}
 	c := newCompiler(one.Mode() == MatchRegexp)

@@ -174,8 +174,8 @@ func (r *Route) Breaks() error {
 // misfit is Breaks without limits.
 func (r *Route) misfit() error {
 	for _, err := range []error{
-		r.RequestHeaders.validateNames("request_headers"), r.ResponseHeaders.validateNames("response_headers"),
-		r.CORS.validate("cors"), r.RateLimit.validateBurst("rate_limit"), r.WAFSettings.validate("waf_settings"), r.Respond.validate("respond"), r.breaksWebhook(), r.breaksAnswer(),
+		r.breaksEdits(), r.breaksStrip(),
+		r.CORS.validate("cors"), r.RateLimit.validateBurst("rate_limit"), r.WAFSettings.validate("waf_settings"), r.Redirect.validate("redirect"), r.Respond.validate("respond"), r.breaksWebhook(), r.breaksAnswer(),
 	} {
 		if err != nil {
 			return err

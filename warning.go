@@ -86,7 +86,7 @@ func (r *Route) ownWarnings() []string {
 	for _, f := range r.Unenforced() {
 		out = append(out, r.Label()+": "+f+" is not enforced by this version; the route answers 503 route_unavailable")
 	}
-	out = append(out, r.limitWarnings()...)
+	out = append(append(out, r.limitWarnings()...), r.rewriteWarnings()...)
 	if r.Mode() == MatchPrefix && !strings.HasSuffix(r.Prefix, "/") {
 		out = append(out, "prefix "+r.Prefix+" also matches "+r.Prefix+"x; write "+r.Prefix+"/ to match below it only")
 	}
@@ -190,8 +190,6 @@ func (r *Route) Unenforced() []string {
 	}
 	add(!r.defaultAuthMethods(), "auth_methods")
 	add(r.StripPrefix != "", "strip_prefix")
-	add(r.Redirect != nil, "redirect")
-	add(r.Respond != nil, "respond")
 	add(r.RequestHeaders != nil, "request_headers")
 	add(r.ResponseHeaders != nil, "response_headers")
 	return out

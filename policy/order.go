@@ -56,7 +56,7 @@ var order = [...]Rule{
 	{StepAddressLimit, "address_limit", "limit by ip; failed credentials", AtEdge, []mezu.Code{mezu.CodeRateLimited}},
 	{StepAuth, "auth", "login, roles, permissions", AtBoth, []mezu.Code{mezu.CodeUnauthenticated, mezu.CodeForbidden}},
 	{StepUserLimit, "user_limit", "limit by user or key", AtEdge, []mezu.Code{mezu.CodeRateLimited}},
-	{StepAnswer, "answer", "redirect, respond (the Warpgate refuses such a route)", AtEdge, nil},
+	{StepAnswer, "answer", "redirect, respond (the Warpgate refuses such a route)", AtEdge, []mezu.Code{mezu.CodeRouteUnavailable}},
 	{StepHead, "waf_head", "firewall on the head", AtEdge, []mezu.Code{mezu.CodeForbidden}},
 	{StepBody, "body", "webhook signature over the whole body; firewall over what it inspects", AtEdge, []mezu.Code{mezu.CodeUnauthenticated, mezu.CodeForbidden, mezu.CodeBodyTooLarge}},
 	{StepRewrite, "rewrite", "strip_prefix, request_headers, host_header, X-Forwarded-*", AtWarpgate, nil},

@@ -383,14 +383,13 @@ func permute(routes []mezu.Route, f func([]mezu.Route)) {
 func TestR12_WhatCannotBeKeptIsClosed(t *testing.T) {
 	base := func() mezu.Route { return mezu.Route{Name: "r", Prefix: "/"} }
 	for field, change := range map[string]func(*mezu.Route){
-		"respond": func(r *mezu.Route) { r.Respond = &mezu.Respond{} },
 		// Values that only an earlier build took.
 		"cors.allow_origins[0]": func(r *mezu.Route) { r.CORS = &mezu.CORS{AllowOrigins: []string{"null"}} },
 		"rate_limit.requests": func(r *mezu.Route) {
 			r.RateLimit = &mezu.RateLimit{Requests: mezu.MaxRateRequests + 1, Per: mezu.Duration(time.Second), By: "ip"}
 		},
 		"strip_prefix":     func(r *mezu.Route) { r.StripPrefix = "/api" },
-		"redirect":         func(r *mezu.Route) { r.Redirect = &mezu.Redirect{To: "/x"} },
+		"redirect.to":      func(r *mezu.Route) { r.Redirect = &mezu.Redirect{To: "/{user}"} },
 		"request_headers":  func(r *mezu.Route) { r.RequestHeaders = &mezu.HeaderEdits{Remove: []string{"X-A"}} },
 		"response_headers": func(r *mezu.Route) { r.ResponseHeaders = &mezu.HeaderEdits{Remove: []string{"X-A"}} },
 		"auth_methods":     func(r *mezu.Route) { r.Auth, r.AuthMethods = mezu.AuthRequired, []string{"bearer"} },

@@ -33,6 +33,7 @@ type Route struct {
 	// 503 route_unavailable.
 	Closed string
 
+	answer       *answer // nil if its workload answers
 	closedDetail string
 	conditions   []condition
 	addresses    addresses
@@ -90,8 +91,9 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	if r.close(b, b.Unknown(i)); r.Closed == "" {
 		r.Firewall = compileFirewall(b, configured)
 		r.Limit = compileLimit(b, configured)
+		r.answer, err = compileAnswer(configured, r.AsksWho())
 	}
-	return r, nil
+	return r, err
 }
 
 // AsksWho reports whether the route looks at who the client is: not only if it turns

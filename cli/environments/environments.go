@@ -9,12 +9,14 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/cli/collection"
+	"github.com/mezusphere/mezu/cli/exit"
 	"github.com/mezusphere/mezu/cli/invocation"
 	"github.com/mezusphere/mezu/cli/terminal"
 )
@@ -50,22 +52,42 @@ func noun() collection.Noun[mezu.Environment] {
 			{Head: "ORGANIZATION", Value: func(e mezu.Environment) string { return e.Organization }},
 			{Head: "PROJECT", Value: func(e mezu.Environment) string { return e.Project }},
 			{Head: "CREATED BY", Value: func(e mezu.Environment) string { return e.CreatedBy }},
-		}, columns, collection.Meta(func(e mezu.Environment) mezu.Meta { return e.Meta })),
+		}, columns, []terminal.Column[mezu.Environment]{{Head: "ADDRESSES", Value: addresses}}, collection.Meta(func(e mezu.Environment) mezu.Meta { return e.Meta })),
 		Empty: "mezu environments create NAME makes one", Deletion: collection.Deletion[mezu.Environment]{Note: "with its routes, its endpoint and the certificates of its Warpgates", Typed: true, Goes: goes},
 	}
 }
 
 func state(e mezu.Environment) string {
-	if e.IsEnabled() {
-		return "on"
+	switch {
+	case !e.IsEnabled():
+		return "off"
+	case e.Maintenance != nil:
+		return "maintenance"
 	}
-	return "off"
+	return "on"
+}
+
+// addresses says from where the environment may be used.
+func addresses(e mezu.Environment) string {
+	var out []string
+	if len(e.AllowIPs) > 0 {
+		out = append(out, strings.Join(e.AllowIPs, ","))
+	}
+	if len(e.DenyIPs) > 0 {
+		out = append(out, "not "+strings.Join(e.DenyIPs, ","))
+	}
+	return strings.Join(out, " ")
 }
 
 func flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "directory", Usage: "let users of the directory `NAME` log in; empty for nobody"},
 		&cli.StringFlag{Name: "waf", Usage: "`MODE` of routes that name none: off, detect or block"},
+		&cli.StringSliceFlag{Name: "allow-ip", Usage: "let clients at `RANGE` alone use it (repeatable); empty for all"},
+		&cli.StringSliceFlag{Name: "deny-ip", Usage: "refuse clients at `RANGE` (repeatable); empty for none"},
+		&cli.StringFlag{Name: "maintenance", Usage: "close it to visitors, who read `MESSAGE`; empty opens it"},
+		&cli.StringFlag{Name: "maintenance-retry-after", Usage: "with --maintenance: visitors may try again after `TIME`"},
+		&cli.StringSliceFlag{Name: "maintenance-allow-ip", Usage: "with --maintenance: let clients at `RANGE` in all the same (repeatable)"},
 	}
 }
 
@@ -74,9 +96,13 @@ func createFlags() []cli.Flag {
 }
 
 func fromFlags(c *cli.Context, name string) (any, error) {
-	e := mezu.Environment{Name: name, Directory: c.String("directory"), WAF: mezu.WAFMode(c.String("waf"))}
+	e := mezu.Environment{Name: name, Directory: c.String("directory"), WAF: mezu.WAFMode(c.String("waf")), AllowIPs: ranges(c, "allow-ip"), DenyIPs: ranges(c, "deny-ip")}
 	if c.Bool("disabled") {
 		e.Enabled = new(bool)
+	}
+	var err error
+	if e.Maintenance, err = maintenance(c); err != nil {
+		return nil, err
 	}
 	return e, e.Validate()
 }
@@ -88,7 +114,45 @@ func patchOf(c *cli.Context) (map[string]any, error) {
 			patch[field] = c.String(flag)
 		}
 	}
-	return patch, nil
+	for flag, field := range map[string]string{"allow-ip": "allow_ips", "deny-ip": "deny_ips"} {
+		if c.IsSet(flag) {
+			patch[field] = ranges(c, flag)
+		}
+	}
+	m, err := maintenance(c)
+	if c.IsSet("maintenance") {
+		patch["maintenance"] = m
+	}
+	return patch, err
+}
+
+// ranges are the values of a flag for ranges of addresses, nil for a single empty one.
+func ranges(c *cli.Context, flag string) []string {
+	values := c.StringSlice(flag)
+	if len(values) == 0 || len(values) == 1 && values[0] == "" {
+		return nil
+	}
+	return values
+}
+
+// maintenance is what the flags say of it, nil for none. Its other flags don't begin one by
+// themselves.
+func maintenance(c *cli.Context) (*mezu.Maintenance, error) {
+	if c.String("maintenance") == "" {
+		for _, more := range []string{"maintenance-retry-after", "maintenance-allow-ip"} {
+			if c.IsSet(more) {
+				return nil, exit.Usagef("--%s goes with --maintenance MESSAGE", more)
+			}
+		}
+		return nil, nil
+	}
+	m := &mezu.Maintenance{Message: c.String("maintenance"), AllowIPs: ranges(c, "maintenance-allow-ip")}
+	if after := c.String("maintenance-retry-after"); after != "" {
+		if err := m.RetryAfter.UnmarshalText([]byte(after)); err != nil {
+			return nil, mezu.Below("maintenance.retry_after", err)
+		}
+	}
+	return m, nil
 }
 
 // goes says what goes with an environment.

@@ -59,6 +59,9 @@ func fields() []field {
 		{"strip-prefix", "strip_prefix", text, "take `PATH` off before forwarding"},
 		{"redirect-to", "redirect.to", text, "answer with a redirect to `URL`"},
 		{"redirect-status", "redirect.status", integer, "with the status `CODE`: 301, 302, 303, 307 or 308"},
+		{"respond-status", "respond.status", integer, "answer with the status `CODE` in the workload's place"},
+		{"respond-type", "respond.content_type", text, "with a body of the media type `TYPE`"},
+		{"respond-body", "respond.body", text, "which is `TEXT`"},
 		{"rate-limit", "rate_limit.requests", integer, "let `N` requests through"},
 		{"rate-limit-per", "rate_limit.per", text, "in each `TIME`"},
 		{"rate-limit-by", "rate_limit.by", text, "counted by `WHAT`: user, ip or key"},
@@ -161,6 +164,13 @@ func read(c *cli.Context) (map[string]any, error) {
 		}
 		at := out
 		outer, inner, nested := strings.Cut(f.path, ".")
+		if nested && value == nil && f.makes() {
+			out[outer] = nil
+			continue
+		}
+		if whole, given := out[outer]; nested && given && whole == nil {
+			continue // all of it goes
+		}
 		if nested {
 			if at[outer] == nil {
 				at[outer] = map[string]any{}
@@ -171,6 +181,15 @@ func read(c *cli.Context) (map[string]any, error) {
 		at[outer] = value
 	}
 	return out, nil
+}
+
+// makes reports whether an object goes with this field of it: there is none without.
+func (f field) makes() bool {
+	switch f.flag {
+	case "redirect-to", "respond-status", "rate-limit", "cors-origin":
+		return true
+	}
+	return false
 }
 
 func (f field) value(c *cli.Context) (any, error) {

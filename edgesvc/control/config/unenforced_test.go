@@ -37,8 +37,8 @@ func TestUnenforcedFields(t *testing.T) {
 		return table.Decide(&policy.Request{Method: "GET", Path: canonical}).Code
 	}
 	fields := map[string]any{
-		"auth_methods": []string{"basic"},
-		"respond":      map[string]any{"status": 410}, "strip_prefix": "/x", "redirect": map[string]any{"to": "/"},
+		"auth_methods":    []string{"basic"},
+		"strip_prefix":    "/strip_prefix",
 		"request_headers": map[string]any{"remove": []string{"X-A"}}, "response_headers": map[string]any{"set": map[string]any{"X-A": "b"}},
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {

@@ -25,7 +25,7 @@ func chosen(t testing.TB, route mezu.Route, method string, in ...string) *Exchan
 	if d.Route == nil {
 		t.Fatalf("%+v", d)
 	}
-	x.Choose(&d)
+	x.Choose(nil, &d)
 	return x
 }
 
@@ -167,7 +167,7 @@ func TestCORS_AllocatesNothing(t *testing.T) {
 	d := policy.Decision{Route: x.Route}
 	if n := testing.AllocsPerRun(100, func() {
 		h.Fields = append(h.Fields[:0], given...)
-		x.Choose(&d)
+		x.Choose(nil, &d)
 		chain.Before(x)
 		chain.Response(x, h, FromWorkload)
 	}); n > 0 {
@@ -184,7 +184,7 @@ func BenchmarkCORS(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		h.Fields = append(h.Fields[:0], given...)
-		x.Choose(&d)
+		x.Choose(nil, &d)
 		chain.Before(x)
 		chain.Response(x, h, FromWorkload)
 	}

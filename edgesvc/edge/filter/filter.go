@@ -45,6 +45,7 @@ type Exchange struct {
 	// Wait is how long a client has to wait that was refused because it asks too often.
 	Wait time.Duration
 
+	table   *policy.Table    // by which the route was chosen
 	asked   policy.Preflight // what a preflight asks for
 	reader  []byte           // which origin may read the answer, empty if none
 	left    gcra.State       // of the route's limit, if the request was counted
@@ -130,6 +131,7 @@ func All(cfg Config) Chain {
 		placed{policy.StepSize, webSocket{}}, placed{policy.StepSize, upgradeOrigin{}}, placed{policy.StepSize, bodyLimit{}},
 		placed{policy.StepAddressLimit, limit{cfg.Limits, policy.StepAddressLimit}},
 		placed{policy.StepAuth, origin{}},
+		placed{policy.StepAnswer, answers{}},
 		placed{policy.StepHead, firewallHead{firewall}}, placed{policy.StepBody, firewallBody{firewall}},
 		placed{policy.StepUserLimit, limit{cfg.Limits, policy.StepUserLimit}},
 		placed{policy.StepResponse, cookies{cfg.Sessions, cfg.Domain}},
@@ -186,14 +188,14 @@ func (c *Chain) Response(x *Exchange, h *relay.ResponseHead, from From) {
 func (x *Exchange) Begin() {
 	x.Visitor.Reset()
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
-	x.Route, x.BodyLimit, x.Step, x.reader, x.asked = nil, 0, 0, x.reader[:0], policy.Preflight{}
+	x.Route, x.table, x.BodyLimit, x.Step, x.reader, x.asked = nil, nil, 0, 0, x.reader[:0], policy.Preflight{}
 	x.Keep, x.Judge = 0, nil
 	x.Wait, x.counted = 0, false
 }
 
-// Choose notes which route was chosen, if one was, while the request's fields are there.
-func (x *Exchange) Choose(d *policy.Decision) {
-	x.Route, x.Step = d.Route, d.Step
+// Choose notes which route a table has chosen, if it has one, while the request's fields are there.
+func (x *Exchange) Choose(t *policy.Table, d *policy.Decision) {
+	x.table, x.Route, x.Step = t, d.Route, d.Step
 	if !d.Preflight {
 		x.asked = policy.Preflight{}
 	}

@@ -146,7 +146,7 @@ func TestLimit_OneEnvironmentOfMany(t *testing.T) {
 	d := another.Choose(&policy.Request{Method: "GET", Path: mezu.Path{Path: "/"}})
 	for i := range 100 {
 		x.Begin()
-		x.Choose(&d)
+		x.Choose(nil, &d)
 		x.Client = netip.MustParseAddr(fmt.Sprint("192.0.2.", i))
 		if _, err := c.Before(x); err != nil {
 			t.Fatalf("a client of another environment: %v", err)

@@ -77,7 +77,7 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	if page {
 		contentType = "text/html; charset=utf-8"
 		var b bytes.Buffer
-		if errorPage.Execute(&b, p) == nil {
+		if errorPage.Execute(&b, p.shown()) == nil {
 			a.body = b.Bytes()
 		}
 		a.set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+errorStyleHash+"'; frame-ancestors 'none'")
@@ -162,6 +162,12 @@ func (a *answer) has(name string) bool {
 	return slices.ContainsFunc(a.fields, func(f relay.Field) bool { return string(f.Name) == name })
 }
 
+// sized reports whether the answer has a Content-Length. To 304 it would be that of what was not
+// sent.
+func (a *answer) sized() bool {
+	return a.status != http.StatusNoContent && a.status != http.StatusNotModified
+}
+
 // navigates reports whether a browser will show the answer as a page.
 func (x *exchange) navigates() bool {
 	if x.Request.Method != "GET" && x.Request.Method != "HEAD" && x.Request.Method != "POST" {
@@ -191,7 +197,7 @@ func (a *answer) appendHTTP1(dst []byte, hop relay.Hop, head bool) []byte {
 		dst = append(dst, a.fields[i].Value...)
 		dst = append(dst, "\r\n"...)
 	}
-	if a.status != http.StatusNoContent {
+	if a.sized() {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(a.body)), 10)
 		dst = append(dst, "\r\n"...)

@@ -123,12 +123,14 @@ func (x *exchange) serve(c client) (*answer, error) {
 	default:
 		return nil, err
 	}
+	x.filter(reply, err == nil && x.because == "")
 	x.renew(reply)
-	x.filter(reply, err == nil)
 	return reply, nil
 }
 
-// filter has the filters look at an answer of the edge's own, if a route was chosen.
+// filter has the filters look at an answer of the edge's own, if a route was chosen. routes says that
+// it is the route's, and no refusal. What the edge gives a visitor of its own comes afterwards, so
+// that no route takes it away.
 func (x *exchange) filter(reply *answer, routes bool) {
 	if reply == nil || x.Route == nil {
 		return
@@ -207,7 +209,7 @@ func (x *exchange) judge() (reply *answer, err error) {
 		return nil, errUnknownHost
 	}
 	x.table, x.allow, x.Environment = table, d.Allow, table.Bundle().Environment
-	if x.Choose(&d); d.Code != "" {
+	if x.Choose(table, &d); d.Code != "" {
 		return nil, &mezu.Error{Code: d.Code, Detail: d.Detail}
 	}
 	if a, err := x.s.filters.Before(&x.Exchange); a != nil || err != nil {

@@ -276,7 +276,7 @@ func (c *http2) answer(a *answer) error {
 	for i := range a.fields {
 		c.block.Field(a.fields[i].Name, a.fields[i].Value)
 	}
-	if a.status != http.StatusNoContent {
+	if a.sized() {
 		c.block.Length(int64(len(a.body)))
 	}
 	c.block.FieldText("date", c.x.s.dates.now())

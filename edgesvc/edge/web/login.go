@@ -57,6 +57,8 @@ func (x *exchange) renew(a *answer) {
 	}
 	if line := x.s.cfg.Sessions.SetCookie(&x.Visitor); line != nil {
 		a.set("Set-Cookie", string(line))
+		// As for a workload's response: no cache may give it to somebody else.
+		a.set("Cache-Control", "private")
 	}
 }
 
