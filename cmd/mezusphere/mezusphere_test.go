@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -76,6 +77,27 @@ func TestEveryKeyIsAFlag(t *testing.T) {
 	}
 	if n, fields := len(c.keys()), reflect.TypeFor[config]().NumField(); n != fields {
 		t.Errorf("%d keys, and config has %d fields", n, fields)
+	}
+}
+
+// What an address may take is checked with everything else, and names its setting.
+func TestAllowances(t *testing.T) {
+	for text, want := range map[string]string{
+		"unlimited_addresses: [10.0.0.0/8, balancer]\n": "unlimited_addresses[1]",
+		"address_connections: -1\n":                     "address_connections",
+		"address_request_burst: 2000000\n":              "address_request_burst",
+	} {
+		_, err := load(t.Context(), roleEdge, write(t, "state: /s\ncontrol: https://x\n"+text), nil, func(string) string { return "" })
+		if e, ok := errors.AsType[*mezu.Error](err); !ok || e.Field != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	c, err := load(t.Context(), roleEdge, write(t, "state: /s\ncontrol: https://x\nunlimited_addresses: [10.0.0.1, \"2001:db8::/32\"]\naddress_requests: 5\n"), nil, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.allowances(); err != nil || a.Requests != 5 || a.RequestBurst != 10 || a.Connections != 512 || len(a.Unlimited) != 2 {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
 
