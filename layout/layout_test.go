@@ -195,6 +195,8 @@ func rules() []rule {
 		{from: "edgesvc/edge/hosted", not: ours("edgesvc/edge", "admission", "tunnel", "trust"), reason: "a page depends on what one request says, and on the control plane alone"},
 		{from: "edgesvc/edge/session", not: ours("edgesvc/edge", "admission", "tunnel", "policy"), reason: "who sends a request does not depend on what the request asks for"},
 		{from: "edgesvc/edge/filter", not: ours("edgesvc/edge/web", "edgesvc/edge/front", "edgesvc/edge/member", "edgesvc/edge/replica", "admission", "tunnel", "trust"), reason: "a filter sees one request and its response, and no connection"},
+		{from: "edgesvc/edge/waf", not: append(ours("edgesvc/edge", "admission", "api", "policy", "trust"), "net/http"), reason: "whether a request is an attack depends on the request and its route's settings"},
+		{from: "", not: []string{"github.com/corazawaf"}, but: []string{"edgesvc/edge/waf"}, reason: "the engine of the firewall belongs to edges alone; a Warpgate never has it"},
 		{from: "edgesvc/edge/webhook", not: append(ours("edgesvc/edge", "admission", "api", "policy", "tunnel", "trust"), "net/http"), reason: "who has signed a request depends on the request and a secret alone"},
 		{from: "edgesvc/control", not: ours("edgesvc/edge"), reason: "the control plane knows edges by what they report"},
 		{from: "edgesvc/edgepart", not: ours("api", "policy", "relay", "tunnel", "trust", "edgesvc/control", "edgesvc/edge", "edgesvc/ca", "edgesvc/store", "edgesvc/seal", "edgesvc/identity"), reason: "what is encrypted to an edge depends on its key alone"},

@@ -17,7 +17,7 @@ const (
 	tellEvery = time.Minute
 	// maxTold bounds the addresses of which is noted when the log was told. Of others it isn't told
 	// while there are so many.
-	maxTold = 4096
+	maxTold = 8192
 	// keptShare is the part of the memory that bodies may take which are kept until filters have
 	// looked at them.
 	keptShare = 8

@@ -151,6 +151,11 @@ func (p *parsed) text(body []byte) string {
 			return ""
 		}
 	}
+	if name, _, _ := bytes.Cut(body, []byte{'='}); bytes.ContainsAny(name, " \t\r\n") {
+		p.raw = string(body)
+		p.add("text", p.raw) // prose
+		return ""
+	}
 	return p.form(body)
 }
 
@@ -234,7 +239,9 @@ func (p *parsed) jsonValue(d *json.Decoder, t json.Token, name []byte, depth int
 			}
 		}
 	case string:
-		p.add(string(name), t)
+		if !p.graphQL(string(name), t) {
+			p.add(string(name), t)
+		}
 	case json.Number:
 		p.add(string(name), t.String())
 	case bool:

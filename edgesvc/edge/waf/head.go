@@ -24,8 +24,8 @@ func headValues(r *relay.Request) (values, size int) {
 	return values, size
 }
 
-// head shows the head of a request, as its workload will see it.
-func (l *look) head(r *relay.Request, client netip.Addr) {
+// showHead shows the head of a request, as its workload will see it.
+func (l *look) showHead(r *relay.Request, client netip.Addr) {
 	l.tx.ProcessConnection(client.Unmap().String(), 0, "", 0)
 	l.tx.ProcessURI(r.Path.Path+r.Query, r.Method, "HTTP/1.1")
 	l.tx.SetServerName(r.Host)
@@ -42,9 +42,9 @@ func (l *look) head(r *relay.Request, client netip.Addr) {
 	}
 }
 
-// again shows what is needed of the head of a request that was judged: rules look at some of it
+// showAgain shows what is needed of the head of a request that was judged: rules look at some of it
 // beside the body, and find nothing in this.
-func (l *look) again(r *relay.Request, client netip.Addr) {
+func (l *look) showAgain(r *relay.Request, client netip.Addr) {
 	l.tx.ProcessConnection(client.Unmap().String(), 0, "", 0)
 	l.tx.ProcessURI("/", "POST", "HTTP/1.1")
 	l.tx.SetServerName(r.Host)

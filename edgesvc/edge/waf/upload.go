@@ -22,8 +22,8 @@ type Upload struct {
 
 // Upload begins a body whose head has not been judged.
 func (f *Firewall) Upload(w Who, s *Settings, r *relay.Request) *Upload {
-	values, _ := headValues(r)
-	p := &parsed{look: look{s: s, values: values, exceeded: headExceeds(r)}, kind: Parts}
+	values, bytes := headValues(r)
+	p := &parsed{look: look{s: s, values: values, head: bytes, exceeded: headExceeds(r)}, kind: Parts}
 	u := &Upload{f: f, who: w, s: s, r: r, scan: newScanner(p, r)}
 	if u.scan == nil {
 		u.scan = &scanner{p: p, why: badParts}
@@ -58,10 +58,10 @@ func (u *Upload) Judge() (Verdict, error) {
 		return u.total, nil
 	}
 	u.scan.ready = false
-	values, bytes, head := len(p.fields), 0, func(l *look) { l.again(u.r, u.who.Client) }
+	values, bytes, head := len(p.fields), 0, func(l *look) { l.showAgain(u.r, u.who.Client) }
 	if u.rounds == 0 {
 		values, bytes = headValues(u.r)
-		head = func(l *look) { l.head(u.r, u.who.Client) }
+		head = func(l *look) { l.showHead(u.r, u.who.Client) }
 	}
 	for _, f := range p.fields {
 		bytes += len(f[0]) + len(f[1])

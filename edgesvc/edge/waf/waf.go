@@ -38,9 +38,10 @@ const (
 	// maxHeadBytes bounds the bytes of query and cookies together, since they cost as much as those
 	// of a body. Browsers and servers agree on 8 KiB for each.
 	maxHeadBytes = 16 << 10
-	// maxNameBytes bounds the names of all values of a body together. In JSON a name is the whole
-	// path, so that a short body could have a megabyte of them.
-	maxNameBytes = 16 << 10
+	// maxBytes bounds the bytes of all values and of their names. In JSON a name is the whole path,
+	// so that a short body could have a megabyte of them. So much takes two tenths of a second at
+	// most. From paranoia 2 on there are twice as many rules, and half as many bytes.
+	maxBytes = 64 << 10
 	// maxRules bounds the rules that a verdict names. More than a hundred look for nothing else than
 	// these.
 	maxRules = 100
@@ -96,6 +97,7 @@ type Settings struct {
 	Paranoia, Threshold int
 	// Body bounds what is looked at of a body.
 	Body    int
+	bytes   int    // bounds all that is looked at
 	exclude string // as directives, and as the key of its rules
 }
 
@@ -111,6 +113,10 @@ func NewSettings(s *mezu.WAFSettings) *Settings {
 	if out.Body == 0 {
 		out.Body = int(mezu.DefaultWAFBody)
 	}
+	if out.bytes = maxBytes; out.Paranoia > 1 {
+		out.bytes = maxBytes / 2
+	}
+	out.Body = min(out.Body, out.bytes)
 	return out
 }
 
@@ -164,7 +170,7 @@ func (f *Firewall) Head(w Who, s *Settings, r *relay.Request) (Verdict, error) {
 // Body judges a request whose body is here as a whole. Its head has not been judged.
 func (f *Firewall) Body(w Who, s *Settings, r *relay.Request, kind Kind, body []byte) (Verdict, error) {
 	values, bytes := headValues(r)
-	p := &parsed{look: look{s: s, values: values, exceeded: headExceeds(r)}}
+	p := &parsed{look: look{s: s, values: values, head: bytes, exceeded: headExceeds(r)}}
 	var why string
 	if p.exceeded == "" {
 		why = p.read(kind, r, body)
@@ -172,7 +178,7 @@ func (f *Firewall) Body(w Who, s *Settings, r *relay.Request, kind Kind, body []
 	if v, known := p.known(why); known {
 		return v, nil
 	}
-	return f.inTurn(w, s, p.values, bytes+p.bytes, func(l *look) { l.head(r, w.Client) }, p.show)
+	return f.inTurn(w, s, p.values, bytes+p.names+p.bytes, func(l *look) { l.showHead(r, w.Client) }, p.show)
 }
 
 // known is the verdict on a request that is not shown to the rules, because it is over a bound or
@@ -193,6 +199,7 @@ type look struct {
 	tx       types.Transaction
 	vars     plugintypes.TransactionVariables
 	values   int    // so far, of query, cookies and body
+	head     int    // bytes of query and cookies
 	names    int    // bytes of the body's names
 	bytes    int    // bytes of the body's values
 	exceeded string // the bound that is
@@ -207,8 +214,8 @@ func (l *look) value(name, value int) bool {
 	case l.exceeded != "":
 	case l.values > MaxValues:
 		l.exceeded = "values"
-	case l.names > maxNameBytes:
-		l.exceeded = "names"
+	case l.head+l.names+l.bytes > l.s.bytes:
+		l.exceeded = "bytes"
 	case l.bytes > l.s.Body:
 		l.exceeded = "body"
 	}

@@ -35,9 +35,13 @@ func request(method, target string, body int, fields ...string) *relay.Request {
 		r.Framing = relay.NoBody
 	}
 	for i, all := 0, append([]string{"User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0", "Accept", "*/*"}, fields...); i < len(all); i += 2 {
-		r.Fields = append(r.Fields, relay.Field{Name: []byte(all[i]), Value: []byte(all[i+1])})
+		r.Fields = append(r.Fields, headField(all[i], all[i+1]))
 	}
 	return r
+}
+
+func headField(name, value string) relay.Field {
+	return relay.Field{Name: []byte(name), Value: []byte(value)}
 }
 
 // post judges a body with the defaults.
@@ -319,7 +323,7 @@ func TestP30_Bounds(t *testing.T) {
 		"a part":            {multipart, parts(field("a", strings.Repeat("a", body+1))), "body"},
 		"a part's head":     {multipart, parts("X: " + strings.Repeat("a", maxPartHead) + "\r\n\r\nx"), "part"},
 		"a part's fields":   {multipart, parts(numbered(maxPartFields+1, "X%d: 1\r\n") + "\r\nx"), "part"},
-		"paths":             {"application/json", `{"` + strings.Repeat("a", 1000) + `":[` + values(100, "1", ",") + `]}`, "names"},
+		"paths":             {"application/json", `{"` + strings.Repeat("a", 1000) + `":[` + values(100, "1", ",") + `]}`, "bytes"},
 	} {
 		if v := post(t, f, c.mediaType, c.body); v.Result != Exceeds || v.Partial != c.partial || v.Code() != mezu.CodeBodyTooLarge {
 			t.Errorf("%s: %+v", name, v)
