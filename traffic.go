@@ -32,6 +32,16 @@ type WAFExclusion struct {
 	Target string `json:"target,omitempty"`
 }
 
+// ParseWAFExclusion reads an exclusion as people type it: RULE, or RULE=TARGET.
+func ParseWAFExclusion(s string) (WAFExclusion, error) {
+	rule, target, aimed := strings.Cut(s, "=")
+	n, err := strconv.Atoi(rule)
+	if err != nil || aimed && target == "" {
+		return WAFExclusion{}, Invalid("", "is the number of a rule, or RULE=TARGET such as 942100=ARGS:comment, not %q", s)
+	}
+	return WAFExclusion{Rule: n, Target: target}, nil
+}
+
 // Respond answers a request in the workload's place.
 type Respond struct {
 	// Status is that of the answer, 200 to 599; if zero, 200.

@@ -7,6 +7,7 @@ package environments
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +84,10 @@ func flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "directory", Usage: "let users of the directory `NAME` log in; empty for nobody"},
 		&cli.StringFlag{Name: "waf", Usage: "`MODE` of routes that name none: off, detect or block"},
+		&cli.StringFlag{Name: "waf-paranoia", Usage: "for routes without settings: look for attacks at the level `N`, 1 to 4"},
+		&cli.StringFlag{Name: "waf-threshold", Usage: "for routes without settings: take a request for an attack from the score `N` on"},
+		&cli.StringSliceFlag{Name: "waf-exclude", Usage: "for routes without settings: leave out `RULE`, or RULE=TARGET such as 942100=ARGS:comment (repeatable)"},
+		&cli.StringFlag{Name: "waf-body", Usage: "for routes without settings: look at bodies up to `SIZE`"},
 		&cli.StringSliceFlag{Name: "allow-ip", Usage: "let clients at `RANGE` alone use it (repeatable); empty for all"},
 		&cli.StringSliceFlag{Name: "deny-ip", Usage: "refuse clients at `RANGE` (repeatable); empty for none"},
 		&cli.StringFlag{Name: "maintenance", Usage: "close it to visitors, who read `MESSAGE`; empty opens it"},
@@ -104,6 +109,16 @@ func fromFlags(c *cli.Context, name string) (any, error) {
 	if e.Maintenance, err = maintenance(c); err != nil {
 		return nil, err
 	}
+	settings, err := firewall(c)
+	if err == nil && settings != nil {
+		var data []byte
+		if data, err = json.Marshal(settings); err == nil {
+			err = json.Unmarshal(data, &e.WAFSettings)
+		}
+	}
+	if err != nil {
+		return nil, mezu.Below("waf_settings", err)
+	}
 	return e, e.Validate()
 }
 
@@ -119,11 +134,55 @@ func patchOf(c *cli.Context) (map[string]any, error) {
 			patch[field] = ranges(c, flag)
 		}
 	}
+	settings, err := firewall(c)
+	if err != nil {
+		return nil, mezu.Below("waf_settings", err)
+	}
+	if settings != nil {
+		patch["waf_settings"] = settings
+	}
 	m, err := maintenance(c)
 	if c.IsSet("maintenance") {
 		patch["maintenance"] = m
 	}
 	return patch, err
+}
+
+// firewall are the settings of the firewall that flags name, nil if none does; those that are to go
+// are nil themselves.
+func firewall(c *cli.Context) (map[string]any, error) {
+	var out map[string]any
+	for flag, field := range map[string]string{"waf-paranoia": "paranoia", "waf-threshold": "threshold", "waf-body": "body", "waf-exclude": "exclude"} {
+		if !c.IsSet(flag) {
+			continue
+		}
+		if out == nil {
+			out = map[string]any{}
+		}
+		out[field] = nil
+		switch values, value := ranges(c, flag), c.String(flag); {
+		case flag == "waf-exclude" && values != nil:
+			list := make([]mezu.WAFExclusion, 0, len(values))
+			for _, v := range values {
+				x, err := mezu.ParseWAFExclusion(v)
+				if err != nil {
+					return nil, exit.Usagef("--%s %v", flag, err)
+				}
+				list = append(list, x)
+			}
+			out[field] = list
+		case flag == "waf-exclude" || value == "":
+		case flag == "waf-body":
+			out[field] = value
+		default:
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return nil, exit.Usagef("--%s is a number, not %q", flag, value)
+			}
+			out[field] = n
+		}
+	}
+	return out, nil
 }
 
 // ranges are the values of a flag for ranges of addresses, nil for a single empty one.

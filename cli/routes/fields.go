@@ -16,11 +16,12 @@ import (
 type kind int
 
 const (
-	text    kind = iota // the value as it is
-	list                // every use of the flag is one item
-	pairs               // every use is NAME=VALUE
-	integer             // a number
-	boolean             // true or false
+	text       kind = iota // the value as it is
+	list                   // every use of the flag is one item
+	pairs                  // every use is NAME=VALUE
+	integer                // a number
+	boolean                // true or false
+	exclusions             // every use is RULE or RULE=TARGET
 )
 
 // field is one flag of a route and where its value goes: a path of JSON names.
@@ -47,6 +48,10 @@ func fields() []field {
 		{"permission", "permissions", list, "let users with the permission `NAME` pass (repeatable: all of them)"},
 		{"any-permission", "any_permissions", list, "let users with the permission `NAME` pass (repeatable: any of them)"},
 		{"waf", "waf", text, "`MODE` is off, detect or block"},
+		{"waf-paranoia", "waf_settings.paranoia", integer, "look for attacks at the level `N`, 1 to 4"},
+		{"waf-threshold", "waf_settings.threshold", integer, "take a request for an attack from the score `N` on"},
+		{"waf-exclude", "waf_settings.exclude", exclusions, "leave out `RULE`, or RULE=TARGET such as 942100=ARGS:comment (repeatable)"},
+		{"waf-body", "waf_settings.body", text, "look at bodies up to `SIZE`"},
 		{"allow-ip", "allow_ips", list, "let clients at `RANGE` pass (repeatable)"},
 		{"deny-ip", "deny_ips", list, "refuse clients at `RANGE` (repeatable)"},
 		{"max-body", "max_body", text, "refuse request bodies over `SIZE`, such as 16MiB"},
@@ -84,7 +89,7 @@ func group(flag string) string {
 	switch flag {
 	case "exact", "prefix", "regexp", "method", "header", "priority":
 		return "What it matches"
-	case "auth", "auth-method", "role", "permission", "any-permission", "allow-ip", "deny-ip", "waf":
+	case "auth", "auth-method", "role", "permission", "any-permission", "allow-ip", "deny-ip", "waf", "waf-paranoia", "waf-threshold", "waf-exclude", "waf-body":
 		return "Who gets in"
 	case "max-body", "timeout", "idle-timeout", "retries", "rate-limit", "rate-limit-per", "rate-limit-by", "rate-limit-burst":
 		return "Limits"
@@ -102,7 +107,7 @@ func flagsOf() []cli.Flag {
 	var out []cli.Flag
 	for _, f := range fields() {
 		switch f.kind {
-		case list, pairs:
+		case list, pairs, exclusions:
 			out = append(out, &cli.StringSliceFlag{Name: f.flag, Usage: f.usage, Category: group(f.flag)})
 		default:
 			// Read as text, so that an empty value can remove the field.
@@ -202,6 +207,8 @@ func (f field) value(c *cli.Context) (any, error) {
 		return values, nil
 	case pairs:
 		return f.pairs(c.StringSlice(f.flag))
+	case exclusions:
+		return f.exclusions(c.StringSlice(f.flag))
 	}
 	value := c.String(f.flag)
 	switch {
@@ -243,6 +250,21 @@ func (f field) fits(value any) error {
 		return mezu.Below(f.path, wrong)
 	}
 	return mezu.Invalid(f.path, "%v", err)
+}
+
+func (f field) exclusions(values []string) (any, error) {
+	if len(values) == 1 && values[0] == "" {
+		return nil, nil
+	}
+	var out []mezu.WAFExclusion
+	for _, v := range values {
+		x, err := mezu.ParseWAFExclusion(v)
+		if err != nil {
+			return nil, exit.Usagef("--%s %v", f.flag, err)
+		}
+		out = append(out, x)
+	}
+	return out, nil
 }
 
 func (f field) pairs(values []string) (any, error) {
