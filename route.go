@@ -77,8 +77,9 @@ type Route struct {
 
 	// Auth says whether the route needs a logged-in user; if empty, AuthNone.
 	Auth AuthMode `json:"auth,omitempty"`
-	// AuthMethods are how a user may be known: session, bearer, service_account, basic or
-	// webhook:NAME. If empty, the first three. Others are not enforced yet.
+	// AuthMethods are how a user may be known: session, bearer, service_account or basic; or
+	// webhook:NAME alone, which lets pass what the provider of that webhook has signed. If empty, the
+	// first three. A narrower choice of them and basic are not enforced yet.
 	AuthMethods []string `json:"auth_methods,omitempty"`
 	// Roles lists roles of which a user needs at least one.
 	Roles []string `json:"roles,omitempty"`

@@ -188,7 +188,7 @@ func (r *Route) Unenforced() []string {
 			out = append(out, field)
 		}
 	}
-	add(!r.defaultAuthMethods(), "auth_methods")
+	add(!r.defaultAuthMethods() && r.Webhook() == "", "auth_methods")
 	add(r.StripPrefix != "", "strip_prefix")
 	add(r.RequestHeaders != nil, "request_headers")
 	add(r.ResponseHeaders != nil, "response_headers")

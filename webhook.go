@@ -92,6 +92,11 @@ const (
 	// MaxWebhookTolerance is an hour: for so long, and as long again, a delivery must be
 	// remembered.
 	MaxWebhookTolerance = Duration(time.Hour)
+	// DefaultWebhookBody bounds the body of a delivery where the route sets no limit: the edge keeps
+	// all of it until it is verified.
+	DefaultWebhookBody = 1 << 20
+	// MaxWebhookBody bounds it whatever the route says. GitHub's are the largest, and have as much.
+	MaxWebhookBody = 25 << 20
 	// MaxWebhookSecrets are the one in use and the one before.
 	MaxWebhookSecrets = 2
 	// MaxWebhookSecret bounds a secret. Those of the known providers have less than 100 bytes.

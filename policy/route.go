@@ -29,6 +29,8 @@ type Route struct {
 	Firewall *Firewall
 	// Limit is nil if the route has none.
 	Limit *Limit
+	// SignedBy is the webhook whose signature lets a request pass, empty if none has to.
+	SignedBy string
 	// Closed, if not empty, is the field because of which the route answers
 	// 503 route_unavailable.
 	Closed string
@@ -58,6 +60,7 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 		MaxBody:     int64(min(configured.MaxBody, mezu.MaxBodyLimit)),
 		Retries:     mezu.DefaultRetries,
 		WebSocket:   configured.AllowsWebSocket(),
+		SignedBy:    configured.Webhook(),
 		order:       [3]string{configured.Name, configured.HeaderKey(), configured.MethodKey()},
 	}
 	if r.Timeout == 0 {
@@ -99,7 +102,7 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 // AsksWho reports whether the route looks at who the client is: not only if it turns
 // strangers away, but also if it tells the workload of users alone.
 func (r *Route) AsksWho() bool {
-	return (r.Auth == mezu.AuthRequired || r.Auth == mezu.AuthOptional) && r.Webhook() == ""
+	return (r.Auth == mezu.AuthRequired || r.Auth == mezu.AuthOptional) && r.SignedBy == ""
 }
 
 // compileNeeds turns roles and permissions into sets of roles that satisfy them.

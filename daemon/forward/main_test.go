@@ -68,7 +68,7 @@ func compile(t testing.TB, at mezu.Position, more ...mezu.Route) *policy.Table {
 			{Prefix: "/plain/", WebSocket: &no},
 			{Prefix: "/inner/", HostHeader: "inner.example"},
 			{Prefix: "/foreign/", Upstream: "127.0.0.1:9"},
-			{Prefix: "/closed/", WAF: mezu.WAFBlock},
+			{Prefix: "/closed/", Auth: mezu.AuthRequired, AuthMethods: []string{"basic"}},
 			{Regexp: "/only/[0-9]+"},
 		}, more...),
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/edgesvc/edge/waf"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
+	"github.com/mezusphere/mezu/edgesvc/edge/webhook"
 	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/tunnel"
 )
@@ -113,6 +114,7 @@ type Edge struct {
 	pages    *hosted.Pages
 	web      *web.Server
 	firewall *waf.Firewall
+	webhooks *webhook.Webhooks
 
 	guard  *shed.Guard
 	places *places
@@ -149,7 +151,7 @@ func New(cfg Config) (*Edge, error) {
 	if err := cfg.Allowances.Validate(); err != nil {
 		return nil, err
 	}
-	e := &Edge{cfg: cfg, metrics: newMetrics()}
+	e := &Edge{cfg: cfg, metrics: newMetrics(), webhooks: webhook.New()}
 	e.guard = shed.New(shed.Config{Allowances: cfg.Allowances, CloseIdle: e.closeIdle, Log: cfg.Log})
 	e.places = newPlaces(cfg, e.guard)
 	e.cut, e.cutNow = context.WithCancel(context.Background())
@@ -173,6 +175,7 @@ func (e *Edge) Listen() (err error) {
 		TLSCert: e.cfg.TLSCert, TLSKey: e.cfg.TLSKey, Log: e.cfg.Log, Now: e.cfg.Now,
 		OnStatement:  e.onStatement,
 		OnRevocation: e.onRevocation,
+		OnContent:    e.onContent,
 		Presence:     e.presence,
 	})
 	if err != nil {
@@ -235,7 +238,7 @@ func (e *Edge) assemble() (err error) {
 	found := &inspections{metrics: e.metrics, log: e.cfg.Log, now: e.cfg.Now, told: map[findings]*told{}}
 	e.web = web.New(web.Config{
 		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Limits: e.limits, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Guard: e.guard, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
-		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log, Firewall: e.firewall, Inspected: found.inspected, KeptBodies: keptBodies(),
+		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log, Firewall: e.firewall, Inspected: found.inspected, Webhooks: e.webhooks, Now: e.cfg.Now, KeptBodies: keptBodies(),
 	})
 	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, guard: e.guard, cut: e.cut, log: e.cfg.Log}
 	e.front, err = front.New(front.Config{
@@ -416,6 +419,18 @@ func (e *Edge) Close() {
 
 func (e *Edge) onStatement(environment string, statement mezu.Signed) {
 	e.hub.Push(environment, statement)
+}
+
+// onContent takes over what edges alone know of an environment. A webhook that can't be verified
+// closes its routes.
+func (e *Edge) onContent(environment string, content *mezu.EdgeContent) {
+	if content == nil {
+		e.webhooks.Drop(environment)
+		return
+	}
+	if err := e.webhooks.Put(environment, content.Webhooks); err != nil {
+		e.cfg.Log.Error("this version can't verify a webhook; its routes answer 503", "environment", environment, "error", err)
+	}
 }
 
 func (e *Edge) presence() []mezu.Presence { return e.hub.Presence() }

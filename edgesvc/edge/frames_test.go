@@ -177,6 +177,10 @@ func (a *target) serve(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	case "status": // that of the query
+		io.Copy(io.Discard, r.Body)
+		n, _ := strconv.Atoi(r.URL.RawQuery)
+		w.WriteHeader(n)
 	case "big":
 		n, _ := strconv.Atoi(r.URL.RawQuery)
 		w.Header().Set("Content-Length", r.URL.RawQuery)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
+	"github.com/mezusphere/mezu/edgesvc/edge/webhook"
 	"github.com/mezusphere/mezu/gcra"
 	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
@@ -51,6 +52,10 @@ type Exchange struct {
 	left    gcra.State       // of the route's limit, if the request was counted
 	counted bool
 	quota   []byte // the same for the client
+	// verifier is of the route's webhook, nil if it has none, and taken is to be told whether the
+	// workload has taken the delivery, nil if nobody asks.
+	verifier *webhook.Verifier
+	taken    func(bool)
 }
 
 // Answer is a response that is given in the workload's place.
@@ -121,6 +126,9 @@ type Config struct {
 	// goroutines call it.
 	Firewall  *Firewall
 	Inspected func(*Inspection)
+	// Webhooks verify deliveries, by the time that Now tells.
+	Webhooks *Webhooks
+	Now      func() time.Time
 }
 
 // All are the filters of this build.
@@ -132,7 +140,7 @@ func All(cfg Config) Chain {
 		placed{policy.StepAddressLimit, limit{cfg.Limits, policy.StepAddressLimit}},
 		placed{policy.StepAuth, origin{}},
 		placed{policy.StepAnswer, answers{}},
-		placed{policy.StepHead, firewallHead{firewall}}, placed{policy.StepBody, firewallBody{firewall}},
+		placed{policy.StepHead, firewallHead{firewall}}, placed{policy.StepBody, signature{cfg.Webhooks, cfg.Now}}, placed{policy.StepBody, firewallBody{firewall}},
 		placed{policy.StepUserLimit, limit{cfg.Limits, policy.StepUserLimit}},
 		placed{policy.StepResponse, cookies{cfg.Sessions, cfg.Domain}},
 	)
@@ -189,7 +197,7 @@ func (x *Exchange) Begin() {
 	x.Visitor.Reset()
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
 	x.Route, x.table, x.BodyLimit, x.Step, x.reader, x.asked = nil, nil, 0, 0, x.reader[:0], policy.Preflight{}
-	x.Keep, x.Judge = 0, nil
+	x.Keep, x.Judge, x.verifier, x.taken = 0, nil, nil, nil
 	x.Wait, x.counted = 0, false
 }
 

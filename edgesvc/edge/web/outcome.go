@@ -16,6 +16,7 @@ func (x *exchange) end(err error) {
 	if x.under.End() {
 		x.relay.Allow() // what comes next on this connection
 	}
+	x.Exchange.End(x.status)
 	o := Outcome{Status: x.status, Took: time.Since(x.started), BytesIn: x.bytesIn, BytesOut: x.bytesOut}
 	if err != nil {
 		o = x.endBadly(o, err)

@@ -112,6 +112,10 @@ type Config struct {
 	// filter). They may be nil if no route has.
 	Firewall  *filter.Firewall
 	Inspected func(*filter.Inspection)
+	// Webhooks verify the deliveries of routes that ask for it, by the time that Now tells (package
+	// filter). They may be nil if no route asks.
+	Webhooks *filter.Webhooks
+	Now      func() time.Time
 	// KeptBodies bounds the memory of bodies that are kept until filters have looked at them.
 	KeptBodies int
 	// Unserved is told of each request that no Warpgate has answered: it was refused, the rules
@@ -143,7 +147,7 @@ type Server struct {
 
 // New assembles a Server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, filters: filter.All(filter.Config{Sessions: cfg.Sessions, Limits: cfg.Limits, Domain: cfg.Domain, Firewall: cfg.Firewall, Inspected: cfg.Inspected})}
+	s := &Server{cfg: cfg, filters: filter.All(filter.Config{Sessions: cfg.Sessions, Limits: cfg.Limits, Domain: cfg.Domain, Firewall: cfg.Firewall, Inspected: cfg.Inspected, Webhooks: cfg.Webhooks, Now: cfg.Now})}
 	s.held.init(maxHeldBodies)
 	s.kept.init(cfg.KeptBodies)
 	s.h2 = newH2Server(s)

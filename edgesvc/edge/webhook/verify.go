@@ -90,9 +90,9 @@ var known = map[mezu.WebhookProvider]mezu.WebhookHMAC{
 	mezu.WebhookSlack: {Header: "X-Slack-Signature", Prefix: "v0=", Template: "v0:{timestamp:X-Slack-Request-Timestamp}:{body}"},
 }
 
-// New makes the verifier of a webhook with its secrets, the one in use first. Without any
+// NewVerifier makes the verifier of a webhook with its secrets, the one in use first. Without any
 // secret it is an error: nothing could be verified.
-func New(w *mezu.Webhook, secrets []string) (*Verifier, error) {
+func NewVerifier(w *mezu.Webhook, secrets []string) (*Verifier, error) {
 	v := &Verifier{name: w.Name, tolerance: w.TimeTolerance(), hash: crypto.SHA256}
 	if len(secrets) == 0 || len(secrets) > mezu.MaxWebhookSecrets {
 		return nil, fmt.Errorf("webhook %s has %d secrets", w.Name, len(secrets))

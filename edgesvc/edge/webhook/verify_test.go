@@ -36,7 +36,7 @@ func verifier(t *testing.T, w mezu.Webhook, secrets ...string) *Verifier {
 	if err := w.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := New(&w, secrets)
+	v, err := NewVerifier(&w, secrets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,21 +262,21 @@ func TestVerify_GitLabNeverFallsBack(t *testing.T) {
 	}
 }
 
-// TestNew_EmptySecret: what anybody could sign by is no secret.
-func TestNew_EmptySecret(t *testing.T) {
+// TestNewVerifier_EmptySecret: what anybody could sign by is no secret.
+func TestNewVerifier_EmptySecret(t *testing.T) {
 	for _, p := range mezu.WebhookProviders() {
 		w := mezu.Webhook{Name: "hook", Provider: p}
 		if p == mezu.WebhookHMACed {
 			w.HMAC = &mezu.WebhookHMAC{Header: "X-Sig"}
 		}
 		for _, secrets := range [][]string{nil, {""}, {"whsec_b3RoZXI=", ""}, {" "}, {"a\n"}, {strings.Repeat("a", mezu.MaxWebhookSecret+1)}, {"whsec_YQ==", "whsec_Yg==", "whsec_Yw=="}} {
-			if v, err := New(&w, secrets); err == nil {
+			if v, err := NewVerifier(&w, secrets); err == nil {
 				t.Errorf("%s takes %q: %v", p, secrets, v)
 			}
 		}
 	}
 	for _, secret := range []string{"whsec_", "whsec_%", "whsec_YQ"} {
-		if _, err := New(&mezu.Webhook{Name: "hook", Provider: mezu.WebhookStandard}, []string{secret}); err == nil {
+		if _, err := NewVerifier(&mezu.Webhook{Name: "hook", Provider: mezu.WebhookStandard}, []string{secret}); err == nil {
 			t.Errorf("takes %q", secret)
 		}
 	}
@@ -293,7 +293,7 @@ func FuzzVerify(f *testing.F) {
 			if p == mezu.WebhookHMACed {
 				w.HMAC = &mezu.WebhookHMAC{Header: "X-Sig", Template: "{id:X-ID}{body}"}
 			}
-			v, err := New(&w, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+			v, err := NewVerifier(&w, []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,8 +15,8 @@ type Webhooks struct {
 	memory       *memory
 }
 
-// NewWebhooks has none yet.
-func NewWebhooks() *Webhooks {
+// New has none yet.
+func New() *Webhooks {
 	return &Webhooks{environments: map[string]map[string]*Verifier{}, memory: newMemory()}
 }
 
@@ -29,7 +29,7 @@ func (w *Webhooks) Put(environment string, webhooks []mezu.WebhookSecrets) (err 
 		if len(one.Secrets) == 0 {
 			continue
 		}
-		v, bad := New(&one.Webhook, one.Secrets)
+		v, bad := NewVerifier(&one.Webhook, one.Secrets)
 		if bad != nil {
 			err = bad
 			continue

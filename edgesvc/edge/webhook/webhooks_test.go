@@ -11,7 +11,7 @@ import (
 // stripe is an edge with one webhook of Stripe's in an environment.
 func stripe(t *testing.T) (w *Webhooks, deliver func(at, now int64, body string) (func(bool), error)) {
 	t.Helper()
-	w = NewWebhooks()
+	w = New()
 	if err := w.Put("env", []mezu.WebhookSecrets{{Webhook: mezu.Webhook{Name: "pay", Provider: mezu.WebhookStripe}, Secrets: []string{"k"}}}); err != nil {
 		t.Fatal(err)
 	}
