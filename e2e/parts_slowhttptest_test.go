@@ -77,7 +77,7 @@ func TestSlowHTTPTest(t *testing.T) {
 	testkit.Programs(t, "slowhttptest")
 	conns := 100
 	if os.Getenv(soakVariable) != "" {
-		conns = 900 // it has select(2)
+		conns = 300
 	}
 	w := newWorld(t, 1, mezu.Route{Prefix: "/", IdleTimeout: mezu.Duration(2 * time.Second)})
 	w.addGate("gate", newWorkload(t, false).addr())
@@ -115,7 +115,11 @@ func TestSlowHTTPTest(t *testing.T) {
 				t.Errorf("beside them: %d %s", resp.StatusCode, body)
 			}
 		}
-		n := measured(t, w.edges[0].admin, `mezu_edge_connections{http="1.1"}`)
+		n, err := metric(w.edges[0].admin, `mezu_edge_connections{http="1.1"}`)
+		if err != nil {
+			t.Log(err) // a machine that is busy with all of it
+			continue
+		}
 		if most = max(most, n); most > float64(conns) && n <= 2 && ran.Load() == 3 {
 			break // ours, and a probe
 		}

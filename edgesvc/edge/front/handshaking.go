@@ -17,6 +17,7 @@ type handshaking struct {
 	cut   <-chan struct{}
 
 	begun bool // its first message has come
+	went  bool // it has had a turn
 	holds bool // a turn
 	ended bool
 
@@ -65,8 +66,9 @@ func (h *handshaking) take() error {
 	if h.holds {
 		return nil
 	}
-	err := h.turns.take(h.Prefix(), h.by, h.cut)
+	err := h.turns.take(h.Prefix(), h.went, h.by, h.cut)
 	h.holds = err == nil
+	h.went = h.went || h.holds
 	return err
 }
 

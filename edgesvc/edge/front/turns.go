@@ -3,6 +3,7 @@ package front
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,6 +11,11 @@ import (
 // handshakesPerCore is how many handshakes compute at once for each core: while one waits
 // for the scheduler another one goes on, and more of them would only keep requests waiting.
 const handshakesPerCore = 2
+
+// turnWait bounds the wait for a turn. Whoever waited for most of handshakeTimeout would compute
+// for nothing, since what remains is too short for the rest: when more come than can be served,
+// some end early, and the others get done.
+const turnWait = 3 * time.Second
 
 // turns lets so many handshakes compute at once. Those that wait go on in turn by address, so
 // that whoever comes with thousands waits for their own. It is safe for concurrent use.
@@ -34,8 +40,9 @@ type turn struct {
 
 func newTurns(most int) *turns { return &turns{free: most, lines: map[netip.Prefix]*line{}} }
 
-// take waits for a turn until that time, or until cut is closed.
-func (t *turns) take(from netip.Prefix, by time.Time, cut <-chan struct{}) error {
+// take waits for a turn, for turnWait at most and not beyond that time, or until cut is closed.
+// One that goes on comes before those of its address that only begin.
+func (t *turns) take(from netip.Prefix, goesOn bool, by time.Time, cut <-chan struct{}) error {
 	t.mu.Lock()
 	if t.free > 0 {
 		t.free--
@@ -49,9 +56,13 @@ func (t *turns) take(from netip.Prefix, by time.Time, cut <-chan struct{}) error
 		t.lines[from] = l
 		t.order = append(t.order, l)
 	}
-	l.waiting = append(l.waiting, w)
+	if goesOn {
+		l.waiting = slices.Insert(l.waiting, 0, w)
+	} else {
+		l.waiting = append(l.waiting, w)
+	}
 	t.mu.Unlock()
-	late := time.NewTimer(time.Until(by))
+	late := time.NewTimer(min(time.Until(by), turnWait))
 	defer late.Stop()
 	select {
 	case <-w.granted:

@@ -29,43 +29,47 @@ func reaches(t *testing.T, turns *turns, n int) {
 	}
 }
 
-// Those that wait go on in turn by address, and in the order in which they came of each. Who
-// gives up costs nobody a turn.
+// Those that wait go on in turn by address, and in the order in which they came of each, but
+// those first that had a turn before. Who gives up costs nobody one.
 func TestTurns(t *testing.T) {
 	of := func(s string) netip.Prefix { return netip.MustParsePrefix(s + "/32") }
 	a, b, c := of("192.0.2.1"), of("192.0.2.2"), of("192.0.2.3")
 	turns := newTurns(1)
 	never := make(chan struct{})
 	later := time.Now().Add(time.Minute)
-	if err := turns.take(a, later, never); err != nil {
+	if err := turns.take(a, false, later, never); err != nil {
 		t.Fatal(err)
 	}
 	cut, gaveUp := make(chan struct{}), make(chan error)
-	go func() { gaveUp <- turns.take(b, later, cut) }()
+	go func() { gaveUp <- turns.take(b, false, later, cut) }()
 	reaches(t, turns, 1)
 	close(cut)
 	if <-gaveUp == nil {
 		t.Error("who gave up got a turn")
 	}
-	if turns.take(c, time.Now(), never) == nil {
+	if turns.take(c, false, time.Now(), never) == nil {
 		t.Error("who came too late got a turn")
 	}
-	order := make(chan netip.Prefix)
-	for i, from := range []netip.Prefix{a, a, a, b, c, b} {
+	type one struct {
+		from   netip.Prefix
+		goesOn bool
+	}
+	order := make(chan one)
+	for i, w := range []one{{a, false}, {a, false}, {a, true}, {b, false}, {c, false}, {b, false}} {
 		go func() {
-			if turns.take(from, later, never) == nil {
-				order <- from
+			if turns.take(w.from, w.goesOn, later, never) == nil {
+				order <- w
 			}
 		}()
 		reaches(t, turns, i+3)
 	}
-	var got []netip.Prefix
+	var got []one
 	for range 6 {
 		turns.give()
 		got = append(got, <-order)
 	}
 	// Those of b and c that gave up had their turn before a.
-	if want := []netip.Prefix{a, b, c, a, b, a}; !slices.Equal(got, want) {
+	if want := []one{{a, true}, {b, false}, {c, false}, {a, false}, {b, false}, {a, false}}; !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
 	if turns.give(); turns.free != 1 || len(turns.lines)+len(turns.order) != 0 {
@@ -117,7 +121,7 @@ func TestTurns_Wait(t *testing.T) {
 	other := netip.MustParsePrefix("192.0.2.1/32")
 	most := f.turns.free
 	for range most {
-		f.turns.take(other, time.Now().Add(time.Minute), nil)
+		f.turns.take(other, false, time.Now().Add(time.Minute), nil)
 	}
 	answered := make(chan string)
 	go func() { answered <- ask(dial(t, f.cfg.Listener, &tls.Config{ServerName: "shop.example.com"})) }()
