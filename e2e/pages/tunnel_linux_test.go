@@ -44,7 +44,10 @@ func TestTrafficPage(t *testing.T) {
 	t.Parallel()
 	play(t, "docs/traffic.md", world{
 		machines: []string{"here"},
-		before:   func(_ *testing.T, all map[string]*machine) { all["here"].serves(8080, "hello") },
+		before: func(_ *testing.T, all map[string]*machine) {
+			all["here"].write("/srv/recorder.py", recorder)
+			all["here"].enter("stay", "recorder", "Serving", "python3", "-u", "/srv/recorder.py")
+		},
 	})
 }
 
