@@ -184,7 +184,7 @@ func forbiddenRequests(t *testing.T, a *target, evil *evilEdge) {
 	for when, at := range positions {
 		for _, raw := range []string{
 			line("GET /none") + "\r\n", line("GET /") + "\r\n", line("POST /get") + "Content-Length: 0\r\n\r\n", line("GET /admin") + "\r\n", line("GET /admin/x?y") + "\r\n",
-			line("GET /public/secret") + "\r\n", line("GET /waf") + "\r\n", line("GET /.mezu/probe") + "\r\n", line("GET /elsewhere") + "\r\n",
+			line("GET /public/secret") + "\r\n", line("GET /unenforced") + "\r\n", line("GET /.mezu/probe") + "\r\n", line("GET /elsewhere") + "\r\n",
 			line("POST /small") + "Content-Length: 1001\r\n\r\n" + strings.Repeat("x", 1001),
 		} {
 			if when == "the future" && !strings.HasPrefix(raw, "GET /admin ") {

@@ -25,7 +25,7 @@ func attackRoutes() []mezu.Route {
 		{Name: "slashes", Prefix: "/s/", EncodedSlashes: true},
 		{Name: "socket", Prefix: "/ws/"},
 		{Name: "no-socket", Prefix: "/nows/", WebSocket: &no},
-		{Name: "filtered", Prefix: "/waf", WAF: "block"},
+		{Name: "unenforced", Prefix: "/unenforced", Auth: mezu.AuthRequired, AuthMethods: []string{"basic"}},
 		{Name: "small", Prefix: "/small", MaxBody: 1000},
 		{Name: "tier", Prefix: "/tier", Headers: map[string]string{"X-Tier": "gold"}},
 		{Name: "get-only", Prefix: "/get", Methods: []string{"GET", "HEAD"}},
@@ -176,7 +176,7 @@ func attackP13(t *testing.T, a *target) {
 		a.accepted(t, head(method, "/p/13")+length+smuggled, "p", method, "/p/13", smuggled)
 	}
 	// Refused by the edge: the body is no request.
-	for path, code := range map[string]mezu.Code{"/none": mezu.CodeNoRoute, "/admin": mezu.CodeUnauthenticated, "/waf": mezu.CodeRouteUnavailable} {
+	for path, code := range map[string]mezu.Code{"/none": mezu.CodeNoRoute, "/admin": mezu.CodeUnauthenticated, "/unenforced": mezu.CodeRouteUnavailable} {
 		c := a.dial(t)
 		c.send(a.fill(head("POST", path)+length+smuggled, "p13-refused") + a.fill("GET /none HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", ""))
 		if got := c.must("POST"); got.code != string(code) {

@@ -109,7 +109,7 @@ func attackR10(t *testing.T, a *target) {
 }
 
 func attackR12(t *testing.T, a *target) {
-	got := a.refused(t, head("GET", "/waf/x")+"\r\n", mezu.CodeRouteUnavailable)
+	got := a.refused(t, head("GET", "/unenforced/x")+"\r\n", mezu.CodeRouteUnavailable)
 	if got.header.Get("Retry-After") == "" {
 		t.Errorf("there is no Retry-After: %v", got.header)
 	}

@@ -48,7 +48,7 @@ func TestBadInputEdge(t *testing.T) {
 		plight{"not canonical", a.host, "GET", "/public/%00", mezu.CodeNotCanonical},
 		plight{"unauthenticated", a.host, "GET", "/admin", mezu.CodeUnauthenticated},
 		plight{"forbidden", a.host, "GET", "/denied", mezu.CodeForbidden},
-		plight{"route unavailable", a.host, "GET", "/waf", mezu.CodeRouteUnavailable},
+		plight{"route unavailable", a.host, "GET", "/unenforced", mezu.CodeRouteUnavailable},
 		plight{"upstream not allowed", a.host, "GET", "/not-allowed", mezu.CodeUpstreamNotAllowed},
 		plight{"workload refuses", a.host, "GET", "/absent", mezu.CodeWorkloadRefused},
 		plight{"workload resets", a.host, "POST", "/p/reset", mezu.CodeWorkloadReset},

@@ -115,6 +115,7 @@ type Edge struct {
 	web      *web.Server
 	firewall *waf.Firewall
 	webhooks *webhook.Webhooks
+	refusals *refusals // told to the log
 
 	guard  *shed.Guard
 	places *places
@@ -151,7 +152,7 @@ func New(cfg Config) (*Edge, error) {
 	if err := cfg.Allowances.Validate(); err != nil {
 		return nil, err
 	}
-	e := &Edge{cfg: cfg, metrics: newMetrics(), webhooks: webhook.New()}
+	e := &Edge{cfg: cfg, metrics: newMetrics(), refusals: newRefusals(cfg.Log), webhooks: webhook.New()}
 	e.guard = shed.New(shed.Config{Allowances: cfg.Allowances, CloseIdle: e.closeIdle, Log: cfg.Log})
 	e.places = newPlaces(cfg, e.guard)
 	e.cut, e.cutNow = context.WithCancel(context.Background())
@@ -235,10 +236,9 @@ func (e *Edge) assemble() (err error) {
 	})
 	e.pages = hosted.New(hosted.Config{Client: e.member.Client, Keys: e.member.AssertionKeys})
 	e.firewall = waf.New(runtime.GOMAXPROCS(0), e.guard.Unlimited)
-	found := &inspections{metrics: e.metrics, log: e.cfg.Log, now: e.cfg.Now, told: map[findings]*told{}}
 	e.web = web.New(web.Config{
 		Hosts: e.member, Tunnels: e.hub, Sessions: e.sessions, Limits: e.limits, Pages: e.pages, Domain: e.member.Domain, Meter: e.metrics, Guard: e.guard, Unserved: e.cfg.Unserved, Addr: e.public.Addr(),
-		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log, Firewall: e.firewall, Inspected: found.inspected, Webhooks: e.webhooks, Now: e.cfg.Now, KeptBodies: keptBodies(),
+		Draining: e.draining, Cut: e.cut, Log: e.cfg.Log, Firewall: e.firewall, Inspected: e.metrics.inspected, Refused: func(r *web.Refusal) { e.refusals.note(r, time.Now()) }, Webhooks: e.webhooks, Now: e.cfg.Now, KeptBodies: keptBodies(),
 	})
 	e.gate = &gate{member: e.member, hub: e.hub, places: e.places, guard: e.guard, cut: e.cut, log: e.cfg.Log}
 	e.front, err = front.New(front.Config{
@@ -346,6 +346,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	wg.Go(e.front.Run)
 	wg.Go(func() { e.guard.Run(memberCtx) })
 	wg.Go(func() { e.sessions.Run(memberCtx) })
+	wg.Go(func() { e.refusals.run(memberCtx) })
 	wg.Go(func() { e.logouts.Run(memberCtx) })
 	if e.admin != nil {
 		e.adminSrv = e.newAdminServer()

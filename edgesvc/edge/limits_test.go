@@ -117,8 +117,20 @@ func TestLimits(t *testing.T) {
 		t.Errorf("a second WebSocket: %s", status)
 	}
 
+	// The log has one line a minute for each address and step, and nothing of what was sent.
+	b := w.browser().from(2, true)
+	if n := strings.Count(w.log.String(), "step=address_limit count=1 code=rate_limited environment="+w.env.ID+" route=ip address=127.0.1.1"); n != 1 {
+		t.Errorf("the log has %d lines of the refusals: %s", n, w.log)
+	}
+	if a := b.get("/a%00"); a.StatusCode != 400 || !strings.Contains(w.log.String(), "step=form count=1 code=not_canonical address=127.0.2.1") {
+		t.Errorf("%s, and the log does not tell", a.Status)
+	}
+	if strings.Contains(w.log.String(), "198.51.100.1") || strings.Contains(w.log.String(), "/ip/x") {
+		t.Error("the log has something of a request")
+	}
+
 	// A new bundle leaves the limits as they are that it does not change.
-	b := w.browser().from(1, false)
+	b = w.browser().from(1, false)
 	changed := limitedRoutes(mezu.Route{Exact: "/new", RateLimit: &mezu.RateLimit{Requests: 9, Per: mezu.Duration(time.Hour), By: mezu.LimitByIP}})
 	w.setRoutes(changed)
 	controltest.Eventually(t, "the second bundle", func() bool { return b.get("/new").Header.Get("RateLimit-Policy") != "" })

@@ -43,6 +43,10 @@ type Exchange struct {
 	Judge Judge
 	// Step is the one that has refused or answered the request, zero while none has.
 	Step policy.Step
+	// Inspection is what the firewall has found last, nil if it has found nothing, and InspectedAt is at which
+	// step.
+	Inspection  *Inspection
+	InspectedAt policy.Step
 	// Wait is how long a client has to wait that was refused because it asks too often.
 	Wait time.Duration
 
@@ -197,7 +201,7 @@ func (x *Exchange) Begin() {
 	x.Visitor.Reset()
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
 	x.Route, x.table, x.BodyLimit, x.Step, x.reader, x.asked = nil, nil, 0, 0, x.reader[:0], policy.Preflight{}
-	x.Keep, x.Judge, x.verifier, x.taken = 0, nil, nil, nil
+	x.Keep, x.Judge, x.Inspection, x.verifier, x.taken = 0, nil, nil, nil, nil
 	x.Wait, x.counted = 0, false
 }
 

@@ -32,8 +32,8 @@ var (
 
 // decide is what becomes of a request. Where attacks are only detected, it passes also if it was its
 // turn too late to be judged. What went wrong inside never lets it pass.
-func (f *firewall) decide(x *Exchange, v waf.Verdict, err error) error {
-	i := &Inspection{Verdict: v, Detect: x.Route.Firewall.Detect, RequestID: x.Request.ID, Environment: x.Environment, Route: x.Route.Label(), Client: x.Client}
+func (f *firewall) decide(x *Exchange, at policy.Step, v waf.Verdict, err error) error {
+	i := &Inspection{Verdict: v, Detect: x.Route.Firewall.Detect}
 	switch _, refusal := errors.AsType[*mezu.Error](err); {
 	case refusal && i.Detect:
 		i.Result, i.Partial = waf.Exceeds, "turn"
@@ -43,6 +43,9 @@ func (f *firewall) decide(x *Exchange, v waf.Verdict, err error) error {
 		return &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("judging by the firewall: %w", err)}
 	}
 	f.inspected(i)
+	if i.Result != waf.Passes {
+		x.Inspection, x.InspectedAt = i, at
+	}
 	switch {
 	case i.Detect:
 		return nil
@@ -66,7 +69,7 @@ func (f firewallHead) Request(x *Exchange) (*Answer, error) {
 		return nil, nil
 	}
 	v, err := f.waf.Head(x.who(), waf.NewSettings(x.Route.Firewall.Settings), &x.Request)
-	return nil, f.decide(x, v, err)
+	return nil, f.decide(x, policy.StepHead, v, err)
 }
 
 func (firewallHead) Response(*Exchange, *relay.ResponseHead, From) {}
@@ -96,10 +99,10 @@ func (f firewallBody) Body(x *Exchange, body []byte, whole bool) error {
 		return nil
 	}
 	if !whole {
-		return f.decide(x, waf.Verdict{Result: waf.Exceeds, Partial: "body"}, nil)
+		return f.decide(x, policy.StepBody, waf.Verdict{Result: waf.Exceeds, Partial: "body"}, nil)
 	}
 	v, err := f.waf.Body(x.who(), waf.NewSettings(x.Route.Firewall.Settings), &x.Request, waf.KindOf(&x.Request), body)
-	return f.decide(x, v, err)
+	return f.decide(x, policy.StepBody, v, err)
 }
 
 func (firewallBody) Response(*Exchange, *relay.ResponseHead, From) {}
@@ -143,7 +146,7 @@ func (j *judge) Held() int { return j.upload.Held() }
 func (j *judge) decide() error {
 	v, err := j.upload.Judge()
 	j.off = err != nil || v.Result != waf.Passes
-	err = j.f.decide(j.x, v, err)
+	err = j.f.decide(j.x, policy.StepBody, v, err)
 	if err != nil {
 		j.x.Step = policy.StepBody
 	}

@@ -76,9 +76,7 @@ type Verdict struct {
 type Inspection struct {
 	Verdict
 	// Detect says that the request passes all the same.
-	Detect                        bool
-	RequestID, Environment, Route string
-	Client                        netip.Addr
+	Detect bool
 }
 
 // Code is that of the refusal in block mode, empty if the request passes.

@@ -155,6 +155,7 @@ func (x *exchange) carry(c client) (reply *answer, err error) {
 			err = &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
+	x.Step = policy.StepForm
 	err = c.read(&x.Request)
 	x.Request.Fields = x.Visitor.Take(x.Request.Fields)
 	if err != errNoRequest {
@@ -184,13 +185,14 @@ var errNoMemory = &mezu.Error{Code: mezu.CodeOverloaded, Detail: "the edge is sh
 // excess refuses a request that is one too many, whatever it asks for.
 func (x *exchange) excess() error {
 	if x.s.cfg.Guard.NoRequest(x.Client) {
+		x.Step = policy.StepLoad
 		return errNoMemory
 	}
 	wait, ok := x.s.cfg.Guard.Request(x.Client, x.started)
 	if ok {
 		return nil
 	}
-	x.Wait = wait
+	x.Step, x.Wait = policy.StepLoad, wait
 	return &mezu.Error{Code: mezu.CodeRateLimited, Detail: "this address sends more requests than an edge takes of one"}
 }
 
@@ -252,6 +254,7 @@ func (x *exchange) judgeOwn() error {
 		x.Step = policy.StepAddress
 		return &mezu.Error{Code: mezu.CodeForbidden, Detail: "the client's address is not admitted"}
 	}
+	x.Step = 0
 	return nil
 }
 

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/filter"
 	"github.com/mezusphere/mezu/edgesvc/edge/hosted"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -23,10 +26,44 @@ func (x *exchange) end(err error) {
 	} else {
 		x.s.cfg.Meter.Ended(o)
 	}
+	if x.s.cfg.Refused != nil {
+		x.tellRefused(o)
+	}
 	if x.s.cfg.Unserved != nil && x.tells(o) {
 		x.outcome = o
 		x.s.cfg.Unserved(x.event)
 	}
+}
+
+// Refusal is a request that a step has refused, or in which the firewall has found something: what
+// whoever runs an edge is told of it, and nothing that a client has sent but its address.
+type Refusal struct {
+	Step policy.Step
+	// Code is empty if the request was not refused.
+	Code                          mezu.Code
+	RequestID, Environment, Route string
+	Client                        netip.Addr
+	// Inspection is what the firewall has found, nil if that is not why.
+	Inspection *filter.Inspection
+}
+
+// tellRefused tells of a refusal, if it was one by a step. Of what is one too many package shed tells.
+func (x *exchange) tellRefused(o Outcome) {
+	refused := o.Refusal != "" && o.Step > policy.StepLoad
+	if !refused && x.Inspection == nil {
+		return
+	}
+	r := &Refusal{Step: x.InspectedAt, RequestID: x.Request.ID, Client: x.Client, Inspection: x.Inspection}
+	if refused {
+		r.Step, r.Code = o.Step, o.Refusal
+	}
+	if x.table != nil {
+		r.Environment = x.table.Bundle().Environment
+	}
+	if x.Route != nil {
+		r.Route = x.Route.Label()
+	}
+	x.s.cfg.Refused(r)
 }
 
 // tells reports whether Unserved is told of the request.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/filter"
+	"github.com/mezusphere/mezu/policy"
 	"github.com/mezusphere/mezu/relay"
 )
 
@@ -47,6 +49,34 @@ func TestRow22_EachEndIsCounted(t *testing.T) {
 		}
 		if l := log.String(); c.logged == "" && l != "" || !strings.Contains(l, c.logged) || c.logged != "" && !strings.Contains(l, "cause="+string(c.want)) {
 			t.Errorf("%s: the log says %q", c.name, l)
+		}
+	}
+}
+
+// What a step has refused is told, and what the firewall has found in a request that passed; what is
+// one too many, and what no step has refused, is not.
+func TestExchange_TellsOfRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		step  policy.Step
+		err   error
+		found *filter.Inspection
+		want  string
+	}{
+		"a step":                {policy.StepUserLimit, &mezu.Error{Code: mezu.CodeRateLimited, Detail: "d"}, nil, "user_limit rate_limited id"},
+		"the form":              {policy.StepForm, &mezu.Error{Code: mezu.CodeNotCanonical}, nil, "form not_canonical id"},
+		"one too many":          {policy.StepLoad, &mezu.Error{Code: mezu.CodeRateLimited}, nil, ""},
+		"no step":               {0, &mezu.Error{Code: mezu.CodeNoWarpgate}, nil, ""},
+		"a client that is gone": {policy.StepForm, relay.ErrClientGone, nil, ""},
+		"an attack":             {policy.StepBody, &mezu.Error{Code: mezu.CodeForbidden}, &filter.Inspection{}, "body forbidden id"},
+		"one that passes":       {0, nil, &filter.Inspection{Detect: true}, "waf_head  id"},
+		"nothing":               {0, nil, nil, ""},
+	} {
+		x, _, _ := newExchange(t, t.Context())
+		var got string
+		x.s.cfg.Refused = func(r *Refusal) { got = r.Step.String() + " " + string(r.Code) + " " + r.RequestID }
+		x.Request.ID, x.Step, x.Inspection, x.InspectedAt = "id", c.step, c.found, policy.StepHead
+		if x.end(c.err); got != c.want {
+			t.Errorf("%s: told %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -123,6 +123,10 @@ type Config struct {
 	// they were refused. event makes the event of it, and may be called before Unserved returns.
 	// Many call it at once, and requests wait for it. If nil, nobody is told.
 	Unserved func(event func() mezu.Event)
+	// Refused is told of each request that a step of policy.Order has refused, but for those that are
+	// one too many, and of each in which the firewall has found something. Many call it at once, and
+	// requests wait for it. If nil, nobody is told.
+	Refused func(*Refusal)
 	// Addr is the address of the listener.
 	Addr net.Addr
 	// Draining reports whether connections are to end as soon as no request is under way.
