@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -14,12 +15,44 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/api"
 	"github.com/mezusphere/mezu/testkit"
 )
 
 // containerRegistry pushes an image and pulls it, and uploads a blob in pieces.
 func containerRegistry(t *testing.T, p *parts) {
 	if out, log, err := output(t, p.peers.path("registry"), "-addr", p.e.https, "-host", p.host+":"+p.port(), "-ca", p.caFile()); err != nil {
+		t.Errorf("%v\n%s%s", err, out, tail(log))
+	}
+}
+
+// webhookSigners: what Stripe's library signs, and what Slack's takes for Slack's, passes the edge once,
+// and nothing else does.
+func webhookSigners(t *testing.T, p *parts) {
+	w := *p.world
+	w.t = t
+	args := []string{"-addr", p.e.https, "-host", p.host + ":" + p.port(), "-ca", p.caFile()}
+	for name, provider := range map[string]mezu.WebhookProvider{"pay": mezu.WebhookStripe, "chat": mezu.WebhookSlack} {
+		secret := mezu.NewKey()
+		invoke[mezu.Webhook](&w, w.client, api.OpCreateWebhook, mezu.Webhook{Name: name, Provider: provider}, w.path()...)
+		invoke[mezu.Webhook](&w, w.client, api.OpSetWebhookSecret, api.WebhookSecretRequest{Secret: secret}, append(w.path(), name)...)
+		args = append(args, "-"+string(provider), secret)
+	}
+	client := w.http(p.e)
+	eventually(t, "the edge has the secrets", func() error {
+		for _, path := range []string{"/hooks/stripe", "/hooks/slack"} {
+			resp, err := client.Post(p.at(path), "application/json", strings.NewReader("{}"))
+			if err != nil {
+				return err
+			}
+			if resp.Body.Close(); resp.StatusCode != http.StatusUnauthorized {
+				return fmt.Errorf("%s answers %s", path, resp.Status)
+			}
+		}
+		return nil
+	})
+	if out, log, err := output(t, p.peers.path("signers"), args...); err != nil {
 		t.Errorf("%v\n%s%s", err, out, tail(log))
 	}
 }

@@ -53,7 +53,7 @@ func TestParts(t *testing.T) {
 		run  func(*testing.T, *parts)
 	}{
 		{"h2spec", h2spec}, {"grpc-go", grpcInterop}, {"grpc-js", grpcJS}, {"grpcio", grpcIO}, {"deadline at the server", serverDeadline}, {"connection age", connectionAges}, {"silent stream", silentStream},
-		{"registry", containerRegistry}, {"git", gitClone},
+		{"registry", containerRegistry}, {"git", gitClone}, {"stripe-go and slack-go", webhookSigners},
 		{"curl", curl("curl")}, {"curl-next", curl(nextCurl)}, {"nghttp", nghttp}, {"h2load", h2load},
 		{"node", nodeHTTP2}, {"node and GOAWAY", nodeGoAway}, {"python-h2", pythonH2}, {"python-httpx", pythonHTTPX},
 	} {
@@ -80,6 +80,8 @@ func newParts(t *testing.T) *parts {
 		mezu.Route{Name: "grpc", Prefix: grpcPrefix, Upstream: targets["grpc"]},
 		mezu.Route{Name: "h2spec", Prefix: "/h2c/", Upstream: targets["h2c"]},
 		mezu.Route{Name: "aging", Prefix: grpcPrefix, Headers: map[string]string{toH2CName: toAging}, Upstream: targets["aging"]},
+		mezu.Route{Prefix: "/hooks/stripe", Auth: mezu.AuthRequired, AuthMethods: []string{"webhook:pay"}, Upstream: targets["h2c"]},
+		mezu.Route{Prefix: "/hooks/slack", Auth: mezu.AuthRequired, AuthMethods: []string{"webhook:chat"}},
 		mezu.Route{Name: "registry", Prefix: "/v2/", Upstream: registry}, mezu.Route{Name: "git", Prefix: gitPrefix, Upstream: git},
 		mezu.Route{Name: "interop", Prefix: "/grpc.testing.", Upstream: targets["interop"]})
 	var allow []string
