@@ -16,13 +16,14 @@ type fetched struct {
 	Status      int
 	Body, Field string
 	RequestID   string
+	RetryAfter  string
 	NotReadable bool
 }
 
 // reads has the page's script ask for a path of the environment.
 func (b *tab) reads(path, options string) fetched {
 	b.t.Helper()
-	return eval[fetched](b, `fetch(%s, `+options+`).then(async (a) => ({Status: a.status, Body: await a.text(), Field: a.headers.get("x-total") || "", RequestID: a.headers.get("x-request-id") || ""}),
+	return eval[fetched](b, `fetch(%s, `+options+`).then(async (a) => ({Status: a.status, Body: await a.text(), Field: a.headers.get("x-total") || "", RequestID: a.headers.get("x-request-id") || "", RetryAfter: a.headers.get("retry-after") || ""}),
 		() => ({NotReadable: true}))`, b.at(path))
 }
 
@@ -85,6 +86,12 @@ func TestCORS(t *testing.T) {
 	t.Run("answers of the edge", func(t *testing.T) {
 		if got := b.reads("/cors/my/note", `{credentials: "include", headers: {"Content-Type": "application/json"}}`); got.Status != 401 || !strings.Contains(got.Body, `"code":"unauthenticated"`) || got.RequestID == "" {
 			t.Errorf("without a login: %+v", got)
+		}
+		if got := b.reads("/cors/few/note", `{}`); got.Status != 200 {
+			t.Errorf("the first: %+v", got)
+		}
+		if got := b.reads("/cors/few/note", `{}`); got.Status != 429 || got.RetryAfter == "" || !strings.Contains(got.Body, `"code":"rate_limited"`) {
+			t.Errorf("one too many: %+v", got)
 		}
 		if got := b.reads("/cors/gone/note", `{}`); got.Status != 502 || !strings.Contains(got.Body, `"code":"workload_refused"`) {
 			t.Errorf("without a workload: %+v", got)

@@ -55,6 +55,7 @@ environments:
         cors: {allow_origins: ["%[1]s"], allow_methods: [PUT], allow_headers: [Content-Type, X-Trace], expose_headers: [X-Total], allow_credentials: true, max_age: 10m}
       - {prefix: /cors/my/, auth: required, cors: {allow_origins: ["%[1]s"], allow_headers: [Content-Type], allow_credentials: true}}
       - {prefix: /cors/gone/, upstream: "localhost:1", cors: {allow_origins: ["%[1]s"]}}
+      - {prefix: /cors/few/, rate_limit: {requests: 1, per: 1h, by: ip}, cors: {allow_origins: ["%[1]s"]}}
       - {prefix: /cors/all/, cors: {allow_origins: ["*"], allow_headers: ["*"]}}
       - {prefix: /}
   cookieless:
