@@ -59,6 +59,12 @@ func serveTo(t *testing.T, hosts Hosts, host string, sessions *session.Sessions)
 
 func serveAll(t *testing.T, hosts Hosts, host string, sessions *session.Sessions, g Guard) map[string]*http.Client {
 	t.Helper()
+	return serveFrom(t, hosts, host, sessions, g, func(c net.Conn) net.Conn { return c })
+}
+
+// serveFrom is serveAll with connections that are made over before their handshake.
+func serveFrom(t *testing.T, hosts Hosts, host string, sessions *session.Sessions, g Guard, over func(net.Conn) net.Conn) map[string]*http.Client {
+	t.Helper()
 	certificates := httptest.NewUnstartedServer(nil)
 	certificates.StartTLS() // lends its certificate
 	t.Cleanup(certificates.Close)
@@ -80,7 +86,7 @@ func serveAll(t *testing.T, hosts Hosts, host string, sessions *session.Sessions
 			}
 			wg.Go(func() {
 				defer c.Close()
-				conn := tls.Server(c, &tls.Config{Certificates: certificates.TLS.Certificates, NextProtos: Protocols()})
+				conn := tls.Server(over(c), &tls.Config{Certificates: certificates.TLS.Certificates, NextProtos: Protocols()})
 				if conn.Handshake() == nil {
 					s.ServeConn(conn, c.(*admission.Conn))
 				}
