@@ -54,6 +54,9 @@ func TestAddressLimits(t *testing.T) {
 			t.Errorf("nothing is counted of %s", limit)
 		}
 	}
+	if n := measured(t, e.admin, `mezu_edge_filter_refusals_total{code="rate_limited",step="load"}`); n != float64(status[429]) {
+		t.Errorf("%v of them are counted for the step", n)
+	}
 	for range 30 {
 		served(t, w, e)
 	}
