@@ -1,6 +1,8 @@
 package edge_test
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -25,6 +27,7 @@ func limitedRoutes(more ...mezu.Route) []mezu.Route {
 		{Name: "user", Prefix: "/user/", Auth: mezu.AuthRequired, RateLimit: limit(2, 0, mezu.LimitByUser)},
 		{Name: "burst", Prefix: "/burst/", RateLimit: limit(1000, 3, mezu.LimitByIP)},
 		{Name: "socket", Prefix: "/socket/", RateLimit: limit(1, 0, mezu.LimitByIP)},
+		{Name: "events", Prefix: "/events/", RateLimit: limit(2, 0, mezu.LimitByIP)},
 	}, more...)
 }
 
@@ -107,7 +110,29 @@ func TestLimits(t *testing.T) {
 	if a := bob.from(3, false).get("/user/"); a.StatusCode != 200 {
 		t.Errorf("another user at the same address: %s %s", a.Status, a.body)
 	}
-	// A WebSocket counts once, at its start.
+	// A stream counts once, at its start, and goes on whatever is refused beside it.
+	for _, http2 := range []bool{false, true} {
+		c := w.browser().from(map[bool]int{false: 6, true: 7}[http2], http2)
+		ctx, leave := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, "GET", w.env.URL+"/events/stream", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(resp.Body).ReadString('\n'); err != nil || !strings.HasPrefix(line, "GET /events/stream") || resp.Header.Get("RateLimit") != `"default";r=1;t=1800` {
+			t.Errorf("a stream over %s: %s %v, %v", resp.Proto, line, resp.Header, err)
+		}
+		if a := c.get("/events/"); a.StatusCode != 200 {
+			t.Errorf("beside the stream over %s: %s", a.Proto, a.Status)
+		}
+		w.limited("beside the stream", c.get("/events/"), 30*time.Minute)
+		leave()
+		resp.Body.Close()
+	}
+	// A WebSocket likewise.
 	if status, r := ann.webSocket("/socket/", ann.env.URL); !strings.Contains(status, " 101 ") {
 		t.Error(status)
 	} else if line, err := r.ReadString('\n'); err != nil {
