@@ -141,3 +141,72 @@ func (r *Route) rewriteWarnings() (out []string) {
 	}
 	return out
 }
+
+// behindWarnings name, for each route that cuts a prefix off, the routes to whose paths that leads:
+// they have to let a request pass, too (package policy). patterns has those of the regexps of others.
+func behindWarnings(cutting, others []Route, patterns []*Pattern) (out []string) {
+	var bySource map[string]*Pattern
+	work := 0
+	for i := range cutting {
+		r := &cutting[i]
+		if r.StripPrefix == "" || r.Answers() || !r.strips() {
+			continue
+		}
+		if bySource == nil {
+			bySource = make(map[string]*Pattern, len(patterns))
+			for _, p := range patterns {
+				bySource[p.Source] = p
+			}
+		}
+		begin, whole := r.behind()
+		for j := range others {
+			o := &others[j]
+			if len(out) > MaxWarnings {
+				return out
+			}
+			if work += 1 + len(begin); work > maxShadowSteps {
+				return append(out, "there are too many routes to look for all to whose paths a strip_prefix leads")
+			}
+			if o.Upstream == r.Upstream && !o.sameAs(r) && o.asksMoreThan(r) && o.mayMatch(begin, whole, bySource) {
+				out = append(out, r.Label()+": strip_prefix "+r.StripPrefix+" leads to paths of "+o.Label()+", which has to let a request pass, too")
+			}
+		}
+	}
+	return out
+}
+
+// sameAs reports whether two are one route, perhaps read twice.
+func (r *Route) sameAs(o *Route) bool { return r == o || r.Identity() == o.Identity() }
+
+// behind is how the paths begin that are left of those that the route matches. whole says that there
+// is only this one.
+func (r *Route) behind() (begin string, whole bool) {
+	switch {
+	case r.Mode() == MatchExact:
+		return r.Sent(r.Exact), true
+	case r.Mode() == MatchPrefix && r.Sent(r.Prefix) != r.Prefix:
+		return r.Sent(r.Prefix), false
+	}
+	return "/", false
+}
+
+// mayMatch reports whether the route matches a path that begins so.
+func (r *Route) mayMatch(begin string, whole bool, bySource map[string]*Pattern) bool {
+	switch r.Mode() {
+	case MatchExact:
+		return r.Exact == begin || !whole && strings.HasPrefix(r.Exact, begin)
+	case MatchPrefix:
+		return strings.HasPrefix(begin, r.Prefix) || !whole && strings.HasPrefix(r.Prefix, begin)
+	}
+	p := bySource[r.Regexp]
+	return p == nil || p.canStartWith(begin)
+}
+
+// asksMoreThan reports whether the route refuses a request that another may let pass, as far as their
+// own fields say.
+func (r *Route) asksMoreThan(o *Route) bool {
+	other := func(mine, others []string) bool { return len(mine) > 0 && !slices.Equal(mine, others) }
+	return r.Auth == AuthRequired && o.Auth != AuthRequired || other(r.Roles, o.Roles) || other(r.Permissions, o.Permissions) || other(r.AnyPermissions, o.AnyPermissions) ||
+		other(r.AllowIPs, o.AllowIPs) || other(r.DenyIPs, o.DenyIPs) || other(r.Methods, o.Methods) || len(r.Headers) > 0 && !maps.Equal(r.Headers, o.Headers) ||
+		r.Answers() || r.Webhook() != "" && r.Webhook() != o.Webhook() || len(r.Unenforced()) > 0 || r.Breaks() != nil
+}

@@ -70,10 +70,34 @@ func TestRewrite_Warnings(t *testing.T) {
 		{mezu.Route{Prefix: "/a/", StripPrefix: "/a", Respond: &mezu.Respond{}}, "strip_prefix has no effect beside respond"},
 		{mezu.Route{Prefix: "/a/", RequestHeaders: &mezu.HeaderEdits{}, Redirect: &mezu.Redirect{To: "/x"}}, "request_headers has no effect"},
 	} {
-		warnings := mezu.Warnings(t.Context(), []mezu.Route{c.route})
-		got := strings.Join(slices.DeleteFunc(warnings, func(s string) bool { return strings.Contains(s, "is not enforced") }), "\n")
+		got := strings.Join(mezu.Warnings(t.Context(), []mezu.Route{c.route}), "\n")
 		if (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s %s: %q, not %q", c.route.Label(), c.route.StripPrefix, got, c.want)
+		}
+	}
+}
+
+// Whoever cuts a prefix off is told of the routes behind it that ask for more.
+func TestR9_WarningsNameBothRoutes(t *testing.T) {
+	cut := mezu.Route{Name: "cut", Prefix: "/cut/", StripPrefix: "/cut"}
+	for _, c := range []struct {
+		cut, behind mezu.Route
+		told        bool
+	}{
+		{cut, mezu.Route{Prefix: "/admin/", Auth: mezu.AuthRequired}, true}, {cut, mezu.Route{Exact: "/admin", AllowIPs: []string{"10.0.0.0/8"}}, true}, {cut, mezu.Route{Regexp: "/n/[0-9]+", Auth: mezu.AuthRequired}, true},
+		{cut, mezu.Route{Exact: "/gone", Respond: &mezu.Respond{}}, true}, {cut, mezu.Route{Exact: "/get", Methods: []string{"GET"}}, true}, {cut, mezu.Route{Exact: "/gold", Headers: map[string]string{"X-Tier": "gold"}}, true},
+		{cut, mezu.Route{Prefix: "/open/"}, false}, {cut, mezu.Route{Prefix: "/admin/", Auth: mezu.AuthRequired, Upstream: "localhost:1"}, false},
+		{mezu.Route{Prefix: "/cut/a/", StripPrefix: "/cut"}, mezu.Route{Prefix: "/admin/", Auth: mezu.AuthRequired}, false}, {mezu.Route{Prefix: "/cut/a/", StripPrefix: "/cut"}, mezu.Route{Prefix: "/a", Auth: mezu.AuthRequired}, true},
+		{mezu.Route{Exact: "/cut/a", StripPrefix: "/cut"}, mezu.Route{Prefix: "/a/b", Auth: mezu.AuthRequired}, false}, {mezu.Route{Exact: "/cut/a", StripPrefix: "/cut"}, mezu.Route{Exact: "/a", Auth: mezu.AuthRequired}, true},
+		{mezu.Route{Regexp: "/cut/.*", StripPrefix: "/cut"}, mezu.Route{Exact: "/a", Auth: mezu.AuthRequired}, true}, {mezu.Route{Prefix: "/cut/", StripPrefix: "/cut", Redirect: &mezu.Redirect{To: "/x"}}, mezu.Route{Exact: "/a", Auth: mezu.AuthRequired}, false},
+		{mezu.Route{Prefix: "/cut/", StripPrefix: "/cut", Auth: mezu.AuthRequired}, mezu.Route{Exact: "/a", Auth: mezu.AuthRequired}, false}, {mezu.Route{Prefix: "/cut/", StripPrefix: "/cut", Auth: mezu.AuthRequired}, mezu.Route{Exact: "/a", Auth: mezu.AuthRequired, Roles: []string{"staff"}}, true},
+	} {
+		all := []mezu.Route{c.cut, c.behind}
+		want := c.cut.Label() + ": strip_prefix /cut leads to paths of " + c.behind.Label() + ", which has to let a request pass, too"
+		for _, got := range [][]string{mezu.Warnings(t.Context(), all), all[0].Warnings(t.Context(), all), all[1].Warnings(t.Context(), all)} {
+			if told := slices.Contains(got, want); told != c.told {
+				t.Errorf("%s and %s: %q", c.cut.Label(), c.behind.Label(), got)
+			}
 		}
 	}
 }

@@ -110,7 +110,8 @@ type Route struct {
 	HostHeader string `json:"host_header,omitempty"`
 	// WebSocket allows upgrades; if nil, they are allowed.
 	WebSocket *bool `json:"websocket,omitempty"`
-	// StripPrefix is taken off the path before the workload sees it. It is not enforced yet.
+	// StripPrefix is taken off the path before the workload sees it, where a segment ends; a slash at
+	// its end doesn't count. What is left begins with a slash.
 	StripPrefix string `json:"strip_prefix,omitempty"`
 	// Redirect answers in place of the workload.
 	Redirect *Redirect `json:"redirect,omitempty"`
@@ -129,9 +130,10 @@ type Route struct {
 	// IdleTimeout bounds the silence inside bodies and upgraded streams, no byte in either
 	// direction, at most MaxIdleTimeout. If zero, DefaultIdleTimeout.
 	IdleTimeout Duration `json:"idle_timeout,omitempty"`
-	// RequestHeaders changes what the workload sees. It is not enforced yet.
+	// RequestHeaders changes what the workload sees.
 	RequestHeaders *HeaderEdits `json:"request_headers,omitempty"`
-	// ResponseHeaders changes what the client sees. It is not enforced yet.
+	// ResponseHeaders changes what the client sees of the route's answers, its redirect and its respond
+	// included. Refusals stay as they are.
 	ResponseHeaders *HeaderEdits `json:"response_headers,omitempty"`
 }
 
@@ -186,9 +188,10 @@ type Redirect struct {
 // RedirectStatuses are the statuses that a redirect may have.
 func RedirectStatuses() []int { return []int{301, 302, 303, 307, 308} }
 
-// HeaderEdits sets and removes headers.
+// HeaderEdits removes fields, then sets others. Of the trailers behind a body it takes both away.
 type HeaderEdits struct {
-	// Set are fields by name that are set to a value, at most MaxRouteEdits.
+	// Set are fields by name that are set to a value in place of all lines that there are, at most
+	// MaxRouteEdits.
 	Set map[string]string `json:"set,omitempty"`
 	// Remove are names of fields that are taken away, at most MaxRouteEdits.
 	Remove []string `json:"remove,omitempty"`

@@ -43,7 +43,8 @@ func warningsOf(routes []Route, compiled func() ([]*Pattern, error)) []string {
 			out = append(out, "regexp "+p.Source+" "+p.Refused.Detail+"; the route answers 503 route_unavailable")
 		}
 	}
-	return boundWarnings(append(append(out, shadowWarnings(routes, patterns)...), corsWarnings(routes)...))
+	out = append(append(out, shadowWarnings(routes, patterns)...), corsWarnings(routes)...)
+	return boundWarnings(append(out, behindWarnings(routes, routes, patterns)...))
 }
 
 func boundWarnings(out []string) []string {
@@ -69,7 +70,15 @@ func (r *Route) Warnings(ctx context.Context, all []Route) []string {
 	if err != nil {
 		return boundWarnings(r.ownWarnings())
 	}
-	return boundWarnings(append(append(r.ownWarnings(), shadowWarnings(concerned, patterns)...), corsWarnings(beside)...))
+	out := append(append(r.ownWarnings(), shadowWarnings(concerned, patterns)...), corsWarnings(beside)...)
+	// What is behind its prefix, and whose prefixes it is behind.
+	if r.StripPrefix != "" {
+		if patterns, err = CompilePatterns(ctx, "", all); err != nil {
+			return boundWarnings(out)
+		}
+	}
+	out = append(out, behindWarnings([]Route{*r}, all, patterns)...)
+	return boundWarnings(append(out, behindWarnings(all, []Route{*r}, patterns)...))
 }
 
 // Warnings are remarks about a directory's settings.
@@ -189,9 +198,6 @@ func (r *Route) Unenforced() []string {
 		}
 	}
 	add(!r.defaultAuthMethods() && r.Webhook() == "", "auth_methods")
-	add(r.StripPrefix != "", "strip_prefix")
-	add(r.RequestHeaders != nil, "request_headers")
-	add(r.ResponseHeaders != nil, "response_headers")
 	return out
 }
 

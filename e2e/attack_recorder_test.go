@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -175,6 +176,19 @@ func recite(conn net.Conn, m *message) bool {
 	}
 	fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n\r\n%s", len(text), text)
 	return true
+}
+
+// raw is all that came, connection by connection.
+func (r *recorder) raw() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all strings.Builder
+	for _, c := range r.conns {
+		c.mu.Lock()
+		all.Write(c.raw.Bytes())
+		c.mu.Unlock()
+	}
+	return all.String()
 }
 
 // whole are all messages that were read whole, on any connection.

@@ -32,8 +32,8 @@ func TestAnswer(t *testing.T) {
 		return r
 	}
 	tab := table(t,
-		to(mezu.Route{Exact: "/a"}, "/b?{query}", 0), to(mezu.Route{Prefix: "/old/"}, "https://new.example{path}?{query}", 308),
-		to(mezu.Route{Prefix: "/inner/"}, "/x/{path}", 301),
+		to(mezu.Route{Exact: "/a"}, "/b?{query}", 0), to(mezu.Route{Prefix: "/old/", StripPrefix: "/old"}, "https://new.example{path}?{query}", 308),
+		to(mezu.Route{Prefix: "/inner/", StripPrefix: "/inner/"}, "{path}", 301),
 		mezu.Route{Exact: "/gone", Respond: &mezu.Respond{Status: 410, Body: "gone"}}, mezu.Route{Exact: "/empty", Respond: &mezu.Respond{}},
 	)
 	for _, c := range []struct {
@@ -41,9 +41,9 @@ func TestAnswer(t *testing.T) {
 		status      int
 		says        string
 	}{
-		{"/a", "", 302, "/b"}, {"/a", "?x=1", 302, "/b?x=1"}, {"/old/x", "?x", 308, "https://new.example/old/x?x"}, {"/old/", "", 308, "https://new.example/old/"},
-		{"/old//evil.example", "", 308, "https://new.example/old/evil.example"}, {"/inner/x/../evil.example", "", 301, "/x/inner/evil.example"},
-		{"/inner//evil.example", "", 301, "/x/inner/evil.example"}, {"/gone", "", 410, "gone"}, {"/empty", "", 200, ""},
+		{"/a", "", 302, "/b"}, {"/a", "?x=1", 302, "/b?x=1"}, {"/old/x", "?x", 308, "https://new.example/x?x"}, {"/old/", "", 308, "https://new.example/"},
+		{"/old//evil.example", "", 308, "https://new.example/evil.example"}, {"/inner/x/../evil.example", "", 301, "/evil.example"},
+		{"/inner/evil.example", "", 301, "/evil.example"}, {"/gone", "", 410, "gone"}, {"/empty", "", 200, ""},
 	} {
 		if status, says, err := answer(t, tab, request(t, "GET", c.path), c.query); status != c.status || says != c.says || err != nil {
 			t.Errorf("%s: %d %q %v, not %d %q", c.path, status, says, err, c.status, c.says)
@@ -61,7 +61,7 @@ func TestAnswer_Loops(t *testing.T) {
 	tab := table(t,
 		to(mezu.Route{Exact: "/self"}, "/self?x=1", 0), to(mezu.Route{Exact: "/url"}, "https://SHOP.example:443/url", 0), to(mezu.Route{Exact: "/else"}, "https://shop.example:8443/else", 0),
 		to(mezu.Route{Regexp: "/r/[a-z]+"}, "/r/x", 0), to(mezu.Route{Exact: "/one"}, "/two", 0), to(mezu.Route{Exact: "/two"}, "/one", 0), to(mezu.Route{Exact: "/to-one"}, "/one", 0),
-		to(mezu.Route{Prefix: "/deep/"}, "/deep/er{path}", 0),
+		to(mezu.Route{Prefix: "/deep/"}, "/deep/er{path}", 0), to(mezu.Route{Prefix: "/cut/", StripPrefix: "/cut"}, "{path}", 0),
 		to(mezu.Route{Exact: "/form", Methods: []string{"POST"}}, "/form", 303), to(mezu.Route{Exact: "/again", Methods: []string{"POST"}}, "/again", 307), mezu.Route{Exact: "/form"}, mezu.Route{Exact: "/again"},
 		to(mezu.Route{Exact: "/tier", Headers: map[string]string{"X-Tier": "gold"}}, "/tier", 0), mezu.Route{Exact: "/tier"},
 	)
@@ -71,7 +71,7 @@ func TestAnswer_Loops(t *testing.T) {
 		loops        bool
 	}{
 		{"GET", "/self", true}, {"GET", "/url", true}, {"GET", "/else", false}, {"GET", "/r/y", true}, {"GET", "/one", true}, {"GET", "/two", true}, {"GET", "/to-one", false},
-		{"GET", "/deep/x", true}, {"POST", "/form", false}, {"POST", "/again", true}, {"GET", "/tier", true},
+		{"GET", "/deep/x", true}, {"GET", "/cut/cut/cut/x", false}, {"GET", "/cut/x", false}, {"POST", "/form", false}, {"POST", "/again", true}, {"GET", "/tier", true},
 	} {
 		r := request(t, c.method, c.path)
 		r.Carries = gold

@@ -60,7 +60,7 @@ var order = [...]Rule{
 	{StepHead, "waf_head", "firewall on the head", AtEdge, []mezu.Code{mezu.CodeForbidden}},
 	{StepBody, "body", "webhook signature over the whole body; firewall over what it inspects", AtEdge, []mezu.Code{mezu.CodeUnauthenticated, mezu.CodeForbidden, mezu.CodeBodyTooLarge}},
 	{StepRewrite, "rewrite", "strip_prefix, request_headers, host_header, X-Forwarded-*", AtWarpgate, nil},
-	{StepResponse, "response", "foreign cookies, paths, CORS, RateLimit, response_headers", AtEdge, nil},
+	{StepResponse, "response", "paths, response_headers; then foreign cookies, RateLimit, CORS", AtEdge, nil},
 }
 
 // Order are the steps in their order.

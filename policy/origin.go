@@ -15,4 +15,4 @@ func OwnPage(authority, origin, fetchSite string) bool {
 // page, of one of an origin that the route's cors names, or of any where the route asks nobody who
 // they are. Browsers send cookies with every WebSocket, which knows no same-origin policy (RFC 6455,
 // 10.2).
-func (r *Route) AdmitsUpgrade(own, named bool) bool { return own || named || !r.AsksWho() }
+func (d *Decision) AdmitsUpgrade(own, named bool) bool { return own || named || !d.AsksWho() }

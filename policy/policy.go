@@ -56,6 +56,9 @@ func (r *Request) grant(t *Table) *mezu.Grant {
 type Decision struct {
 	// Route is the one that was chosen, nil when none was.
 	Route *Route
+	// Behind is the route of the path that the workload gets in place of the client's, if that route
+	// had to admit the request, too; else nil.
+	Behind *Route
 	// Code is the refusal; if empty, the request is allowed.
 	Code mezu.Code
 	// Detail is one sentence for the body of a refusal. It holds nothing of
@@ -125,7 +128,11 @@ func (t *Table) choose(r *Request, tr *trace) Decision {
 	route, named := g.choose(r, tr)
 	switch {
 	case route != nil:
-		return t.admit(route, r)
+		d := t.admit(route, r)
+		if d.Code == "" && route.StripPrefix != "" && route.answer == nil {
+			t.behind(&d, g, r)
+		}
+		return d
 	case named:
 		return refuse(nil, StepRoute, mezu.CodeNoRoute, "no route matches the headers of the request")
 	}
@@ -165,23 +172,29 @@ func (t *Table) admit(route *Route, r *Request) Decision {
 	return Decision{Route: route}
 }
 
-// Authorize judges who the client is, if the route that was chosen asks.
+// AsksWho reports whether who the client is makes a difference to the decision.
+func (d *Decision) AsksWho() bool {
+	return d.Route.AsksWho() || d.Behind != nil && d.Behind.AsksWho()
+}
+
+// Authorize judges who the client is, if the route that was chosen asks, or the one behind it.
 func (t *Table) Authorize(d *Decision, r *Request) {
-	route := d.Route
-	if !route.AsksWho() {
+	if !d.AsksWho() {
 		return
 	}
-	grant := r.grant(t)
-	d.Grant = grant
-	if route.Auth != mezu.AuthRequired {
-		return
-	}
-	if grant == nil {
-		*d = refuse(route, StepAuth, mezu.CodeUnauthenticated, "a login is required")
-		return
-	}
-	if missing := route.lacks(grant.Roles); missing != nil {
-		*d = Decision{Route: route, Step: StepAuth, Code: mezu.CodeForbidden, Detail: "the user lacks a role or permission", Grant: grant, Missing: missing}
+	d.Grant = r.grant(t)
+	for _, route := range [...]*Route{d.Route, d.Behind} {
+		if route == nil || route.Auth != mezu.AuthRequired || !route.AsksWho() {
+			continue
+		}
+		if d.Grant == nil {
+			d.Step, d.Code, d.Detail = StepAuth, mezu.CodeUnauthenticated, "a login is required"
+			return
+		}
+		if missing := route.lacks(d.Grant.Roles); missing != nil {
+			d.Step, d.Code, d.Detail, d.Missing = StepAuth, mezu.CodeForbidden, "the user lacks a role or permission", missing
+			return
+		}
 	}
 }
 

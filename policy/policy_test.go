@@ -388,12 +388,14 @@ func TestR12_WhatCannotBeKeptIsClosed(t *testing.T) {
 		"rate_limit.requests": func(r *mezu.Route) {
 			r.RateLimit = &mezu.RateLimit{Requests: mezu.MaxRateRequests + 1, Per: mezu.Duration(time.Second), By: "ip"}
 		},
-		"strip_prefix":     func(r *mezu.Route) { r.StripPrefix = "/api" },
-		"redirect.to":      func(r *mezu.Route) { r.Redirect = &mezu.Redirect{To: "/{user}"} },
-		"request_headers":  func(r *mezu.Route) { r.RequestHeaders = &mezu.HeaderEdits{Remove: []string{"X-A"}} },
-		"response_headers": func(r *mezu.Route) { r.ResponseHeaders = &mezu.HeaderEdits{Remove: []string{"X-A"}} },
-		"auth_methods":     func(r *mezu.Route) { r.Auth, r.AuthMethods = mezu.AuthRequired, []string{"bearer"} },
-		"roles":            func(r *mezu.Route) { r.Auth, r.Roles = mezu.AuthRequired, []string{"staff", "unknown"} },
+		"strip_prefix":           func(r *mezu.Route) { r.StripPrefix = "/api//x" },
+		"redirect.to":            func(r *mezu.Route) { r.Redirect = &mezu.Redirect{To: "/{user}"} },
+		"request_headers.remove": func(r *mezu.Route) { r.RequestHeaders = &mezu.HeaderEdits{Remove: []string{"Host"}} },
+		"response_headers.set": func(r *mezu.Route) {
+			r.ResponseHeaders = &mezu.HeaderEdits{Set: map[string]string{"Set-Cookie": "a=b"}}
+		},
+		"auth_methods": func(r *mezu.Route) { r.Auth, r.AuthMethods = mezu.AuthRequired, []string{"bearer"} },
+		"roles":        func(r *mezu.Route) { r.Auth, r.Roles = mezu.AuthRequired, []string{"staff", "unknown"} },
 	} {
 		route := base()
 		change(&route)

@@ -35,6 +35,9 @@ type Route struct {
 	// 503 route_unavailable.
 	Closed string
 
+	// RequestEdits and ResponseEdits are nil if the route has none.
+	RequestEdits, ResponseEdits *Edits
+
 	answer       *answer // nil if its workload answers
 	closedDetail string
 	conditions   []condition
@@ -94,6 +97,7 @@ func compileRoute(b *mezu.Bundle, i int) (*Route, error) {
 	if r.close(b, b.Unknown(i)); r.Closed == "" {
 		r.Firewall = compileFirewall(b, configured)
 		r.Limit = compileLimit(b, configured)
+		r.RequestEdits, r.ResponseEdits = compileEdits(configured.RequestHeaders, true), compileEdits(configured.ResponseHeaders, false)
 		r.answer, err = compileAnswer(configured, r.AsksWho())
 	}
 	return r, err

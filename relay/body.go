@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/mezusphere/mezu"
 )
@@ -24,6 +25,7 @@ type Body struct {
 	start    int   // where the body begins in the Reader's buffer, if buffered
 	buffered bool  // all of it was buffered when reading began
 	trailer  []Field
+	drops    func(name []byte) bool
 	big      *[]byte
 }
 
@@ -50,6 +52,9 @@ func (b *Body) Bytes() int64 { return b.data }
 // Trailer is the trailer section of a chunked body that was read to its end.
 // It is valid until the next head is read.
 func (b *Body) Trailer() []Field { return b.trailer }
+
+// Drop has trailers not pass for whose names drops is true. Reset forgets it.
+func (b *Body) Drop(drops func(name []byte) bool) { b.drops = drops }
 
 // Rewind makes the body begin anew, and reports whether it could: as long as
 // nothing of it was read, or what was is still in the buffer, where the head that
@@ -277,6 +282,9 @@ func (b *Body) nextChunk() error {
 		return brokenTrailer(err)
 	}
 	b.trailer = m.Fields
+	if b.drops != nil {
+		b.trailer = slices.DeleteFunc(b.trailer, func(f Field) bool { return b.drops(f.Name) })
+	}
 	b.done = true
 	return io.EOF
 }

@@ -119,6 +119,9 @@ type Exchange struct {
 	// Response is shown the head of the response before it goes to the client, once,
 	// and may change its fields; not its status nor its framing. If nil, nobody is.
 	Response func(*ResponseHead)
+	// Early is shown the head of each 1xx response that goes to the client, and may take fields
+	// away. If nil, nobody is.
+	Early func(*ResponseHead)
 	// BytesIn and BytesOut count the bodies, complete after Carry.
 	BytesIn, BytesOut int64
 
@@ -310,6 +313,9 @@ func (x *Exchange) interim(d Downstream) error {
 	}
 	if x.resp.Status != 100 || x.req.Expect {
 		x.resp.setNothing()
+		if x.Early != nil {
+			x.Early(&x.resp)
+		}
 		if d.Interim(&x.resp) != nil {
 			return ErrClientGone
 		}

@@ -405,6 +405,9 @@ type Forwarded struct {
 	ID     string
 	// Host is the Host that the workload sees; if empty, the client's.
 	Host string
+	// Path is the path that the workload sees; if empty, the client's. Prefix is what was cut off it,
+	// told as X-Forwarded-Prefix; if empty, nothing was.
+	Path, Prefix string
 	// Asked and Proto are what X-Forwarded-Host and X-Forwarded-Proto say; if empty, the
 	// client's host and https.
 	Asked, Proto string
@@ -417,6 +420,14 @@ func (f *Forwarded) proto() string {
 		return f.Proto
 	}
 	return "https"
+}
+
+// PathOf is the path that the workload sees.
+func (f *Forwarded) PathOf(r *Request) string {
+	if f.Path != "" {
+		return f.Path
+	}
+	return r.Path.Path
 }
 
 func (f *Forwarded) asked(r *Request) string {
@@ -434,7 +445,7 @@ func (r *Request) AppendForwarded(dst []byte, f *Forwarded) []byte {
 	if f.Host != "" {
 		host = f.Host
 	}
-	dst = r.appendLine(dst, r.Path.Path, host)
+	dst = r.appendLine(dst, f.PathOf(r), host)
 	dst = appendFields(dst, r.Fields)
 	if f.Client.IsValid() {
 		dst = append(dst, "X-Forwarded-For: "...)
@@ -445,6 +456,10 @@ func (r *Request) AppendForwarded(dst []byte, f *Forwarded) []byte {
 	dst = append(dst, f.proto()...)
 	dst = append(dst, "\r\nX-Forwarded-Host: "...)
 	dst = append(dst, f.asked(r)...)
+	if f.Prefix != "" {
+		dst = append(dst, "\r\nX-Forwarded-Prefix: "...)
+		dst = append(dst, f.Prefix...)
+	}
 	dst = append(dst, "\r\nX-Request-Id: "...)
 	dst = append(dst, f.ID...)
 	dst = append(dst, "\r\n"...)

@@ -46,6 +46,9 @@ func (r *Request) EachForwarded(f *Forwarded, text *Text, add func(name, value [
 	say := func(name, value string) { add(text.add(name), text.add(value)) }
 	say("X-Forwarded-Proto", f.proto())
 	say("X-Forwarded-Host", f.asked(r))
+	if f.Prefix != "" {
+		say("X-Forwarded-Prefix", f.Prefix)
+	}
 	say(mezu.HeaderRequestID, f.ID)
 	for i := range f.Identity {
 		add(f.Identity[i].Name, f.Identity[i].Value)

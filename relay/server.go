@@ -16,6 +16,8 @@ import (
 type Server struct {
 	// Head appends what goes out before the request's body.
 	Head func(dst []byte) []byte
+	// Drops reports whether a trailer of the response with this name does not pass; if nil, all do.
+	Drops func(name []byte) bool
 
 	conn    net.Conn
 	writeBy *time.Time
@@ -123,6 +125,7 @@ func malformedAnswer(cause error) error {
 // Body is the body behind h.
 func (s *Server) Body(h *ResponseHead) ResponseBody {
 	s.body.Reset(&s.reader, h.Framing, h.Length, 0)
+	s.body.Drop(s.Drops)
 	return &s.body
 }
 

@@ -154,7 +154,7 @@ func (s *stream) Begin(call *relay.Call) {
 	b.FieldText(":method", r.Method)
 	b.FieldText(":scheme", scheme)
 	b.FieldText(":authority", host)
-	b.FieldText(":path", r.Path.Path+r.Query)
+	b.FieldText(":path", f.PathOf(r)+r.Query)
 	r.EachForwarded(f, &s.text, b.Field)
 }
 

@@ -283,6 +283,9 @@ func (w *worker) carry() (complete, unsent bool, err error) {
 	if err != nil {
 		return true, true, err
 	}
+	if e := w.route.RequestEdits; e != nil {
+		c.Body.Drop(e.Takes)
+	}
 	relay.Fault(&w.req, "warpgate")
 	unsent, err = w.forward()
 	return true, unsent, err
@@ -311,6 +314,10 @@ func (w *worker) forward() (unsent bool, err error) {
 	w.fwd = relay.Forwarded{Client: w.info.Client, ID: w.info.ID, Host: w.route.HostHeader, Identity: w.identity()}
 	if w.fwd.Host == "" && w.to.HostHeader != "" {
 		w.setHost(u)
+	}
+	w.fwd.Path, w.fwd.Prefix = w.route.Cut(w.req.Path.Path)
+	if e := w.route.RequestEdits; e != nil {
+		w.req.Edit(e)
 	}
 	switch {
 	case u.Scheme == mezu.UpstreamH2C:

@@ -242,12 +242,15 @@ var added = []string{"organizations", "token_id", "status", "last_seen_at", "beh
 
 // enforced is how requests are answered, by their path, whose route was closed before because of a
 // field that this build enforces.
-var enforced = map[string]int{"/cors/": http.StatusOK, "/moved": http.StatusPermanentRedirect}
+var enforced = map[string]int{"/cors/": http.StatusOK, "/moved": http.StatusPermanentRedirect, "/rate/": http.StatusOK, "/waf/": http.StatusOK, "/strip/x": http.StatusOK, "/edits/": http.StatusOK}
 
-// lasting are warnings without those of fields that the build which gives them doesn't enforce.
+// lasting are warnings without those of fields that the build which gives them does not enforce, and of
+// what only a build that enforces them can say.
 func lasting(warnings any) any {
 	all, _ := warnings.([]any)
-	left := slices.DeleteFunc(slices.Clone(all), func(w any) bool { return strings.Contains(fmt.Sprint(w), "is not enforced by this version") })
+	left := slices.DeleteFunc(slices.Clone(all), func(w any) bool {
+		return strings.Contains(fmt.Sprint(w), "is not enforced by this version") || strings.Contains(fmt.Sprint(w), "which has to let a request pass, too")
+	})
 	if len(left) == 0 {
 		return nil
 	}

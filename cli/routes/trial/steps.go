@@ -63,6 +63,11 @@ func refusedFor(code mezu.Code, detail string) Judged {
 func (t *trial) step(s policy.Step, d *policy.Decision, ask *policy.Request) Judged {
 	r := d.Route
 	switch s {
+	case policy.StepRoute:
+		if d.Behind != nil {
+			sent, _ := r.Cut(ask.Path.Path)
+			return Judged{Detail: "and " + d.Behind.Label() + ", which has to let " + sent + " pass, too"}
+		}
 	case policy.StepLoad:
 		return Judged{Result: Unknown, Detail: "how much there is, and how much of this address"}
 	case policy.StepPreflight:
@@ -70,7 +75,7 @@ func (t *trial) step(s policy.Step, d *policy.Decision, ask *policy.Request) Jud
 			return t.preflight(r, ask)
 		}
 	case policy.StepSize:
-		return t.size(r)
+		return t.size(d)
 	case policy.StepAddressLimit, policy.StepUserLimit:
 		if r.Limit != nil && r.Limit.Step() == s {
 			return limited(r.RateLimit, t.counted(d))
@@ -89,7 +94,7 @@ func (t *trial) step(s policy.Step, d *policy.Decision, ask *policy.Request) Jud
 		}
 		return t.firewall(r, "forms, JSON and XML")
 	case policy.StepRewrite:
-		return Judged{Detail: strings.Join(rewritten(r), "; ")}
+		return Judged{Detail: strings.Join(rewritten(r, ask), "; ")}
 	case policy.StepResponse:
 		return Judged{Detail: strings.Join(t.responded(r), "; ")}
 	}
@@ -142,7 +147,8 @@ func (t *trial) preflight(r *policy.Route, ask *policy.Request) Judged {
 	return Judged{Result: Answered, Detail: "the edge answers the preflight", status: 204}
 }
 
-func (t *trial) size(r *policy.Route) Judged {
+func (t *trial) size(d *policy.Decision) Judged {
+	r := d.Route
 	upgrade, _ := t.header("upgrade")
 	length, _ := t.header("content-length")
 	switch n, err := strconv.ParseInt(length, 10, 64); {
@@ -152,7 +158,7 @@ func (t *trial) size(r *policy.Route) Judged {
 		return Judged{}
 	case !r.WebSocket:
 		return Judged{Detail: "the upgrade is left out: the route has websocket: false"}
-	case !r.AdmitsUpgrade(t.ownPage(), t.named(r)):
+	case !d.AdmitsUpgrade(t.ownPage(), t.named(r)):
 		return refusedFor(mezu.CodeForbidden, "the request comes from a page of another site")
 	}
 	return Judged{}
@@ -209,9 +215,9 @@ func (t *trial) firewall(r *policy.Route, part string) Judged {
 }
 
 // rewritten says what the workload sees in place of what the client sends.
-func rewritten(r *policy.Route) (out []string) {
-	if r.StripPrefix != "" {
-		out = append(out, "without the prefix "+r.StripPrefix)
+func rewritten(r *policy.Route, ask *policy.Request) (out []string) {
+	if sent, cut := r.Cut(ask.Path.Path); cut != "" {
+		out = append(out, "the path "+sent+", X-Forwarded-Prefix: "+cut)
 	}
 	if r.HostHeader != "" {
 		out = append(out, "Host: "+r.HostHeader)

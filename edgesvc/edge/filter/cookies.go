@@ -16,10 +16,13 @@ type cookies struct {
 func (cookies) Request(*Exchange) (*Answer, error) { return nil, nil }
 
 func (c cookies) Response(x *Exchange, h *relay.ResponseHead, from From) {
-	if from != FromWorkload {
+	if from == FromRefusal {
 		return
 	}
 	c.foreign(h)
+	if from != FromWorkload {
+		return
+	}
 	if line := c.sessions.SetCookie(&x.Visitor); line != nil {
 		h.Fields = append(h.Fields, relay.Field{Name: []byte("Set-Cookie"), Value: line},
 			// A cache that many share must not give one user's session to another,

@@ -51,6 +51,7 @@ type Exchange struct {
 	Wait time.Duration
 
 	table   *policy.Table    // by which the route was chosen
+	behind  *policy.Route    // policy.Decision.Behind
 	asked   policy.Preflight // what a preflight asks for
 	reader  []byte           // which origin may read the answer, empty if none
 	left    gcra.State       // of the route's limit, if the request was counted
@@ -146,7 +147,7 @@ func All(cfg Config) Chain {
 		placed{policy.StepAnswer, answers{}},
 		placed{policy.StepHead, firewallHead{firewall}}, placed{policy.StepBody, signature{cfg.Webhooks, cfg.Now}}, placed{policy.StepBody, firewallBody{firewall}},
 		placed{policy.StepUserLimit, limit{cfg.Limits, policy.StepUserLimit}},
-		placed{policy.StepResponse, cookies{cfg.Sessions, cfg.Domain}},
+		placed{policy.StepResponse, cookies{cfg.Sessions, cfg.Domain}}, placed{policy.StepResponse, edits{}}, placed{policy.StepResponse, paths{}},
 	)
 }
 
@@ -196,18 +197,21 @@ func (c *Chain) Response(x *Exchange, h *relay.ResponseHead, from From) {
 	}
 }
 
+// Early shows a 1xx response of the workload to those that look at these, too.
+func (c *Chain) Early(x *Exchange, h *relay.ResponseHead) { edits{}.early(x, h) }
+
 // Begin forgets the request before.
 func (x *Exchange) Begin() {
 	x.Visitor.Reset()
 	x.Request = relay.Request{Fields: x.Request.Fields[:0]}
 	x.Route, x.table, x.BodyLimit, x.Step, x.reader, x.asked = nil, nil, 0, 0, x.reader[:0], policy.Preflight{}
-	x.Keep, x.Judge, x.Inspection, x.verifier, x.taken = 0, nil, nil, nil, nil
+	x.Keep, x.Judge, x.Inspection, x.verifier, x.taken, x.behind = 0, nil, nil, nil, nil, nil
 	x.Wait, x.counted = 0, false
 }
 
 // Choose notes which route a table has chosen, if it has one, while the request's fields are there.
 func (x *Exchange) Choose(t *policy.Table, d *policy.Decision) {
-	x.table, x.Route, x.Step = t, d.Route, d.Step
+	x.table, x.Route, x.behind, x.Step = t, d.Route, d.Behind, d.Step
 	if !d.Preflight {
 		x.asked = policy.Preflight{}
 	}

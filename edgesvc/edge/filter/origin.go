@@ -22,11 +22,15 @@ func (origin) Request(x *Exchange) (*Answer, error) {
 
 func (origin) Response(*Exchange, *relay.ResponseHead, From) {}
 
-// upgradeOrigin refuses a WebSocket of another site's page (policy.Route.AdmitsUpgrade).
+// upgradeOrigin refuses a WebSocket of another site's page (policy.Decision.AdmitsUpgrade).
 type upgradeOrigin struct{}
 
 func (upgradeOrigin) Request(x *Exchange) (*Answer, error) {
-	if x.Request.Upgrade == "" || x.Route.AdmitsUpgrade(ownPage(&x.Request), x.allowedOrigin()) {
+	if x.Request.Upgrade == "" {
+		return nil, nil
+	}
+	d := policy.Decision{Route: x.Route, Behind: x.behind}
+	if d.AdmitsUpgrade(ownPage(&x.Request), x.allowedOrigin()) {
 		return nil, nil
 	}
 	return nil, errOtherSite

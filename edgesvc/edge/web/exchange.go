@@ -82,7 +82,7 @@ func (x *exchange) init(s *Server) {
 	x.ask.Carries, x.ask.Session, x.ask.Edge = x.Request.Carries, x.session, true
 	x.cut = x.forbid
 	s.under.Init(&x.under, x.endNow)
-	x.relay.Response = x.respond
+	x.relay.Response, x.relay.Early = x.respond, x.early
 	x.up.Head, x.event = x.appendHead, x.unserved
 }
 
@@ -266,6 +266,9 @@ func (x *exchange) respond(h *relay.ResponseHead) {
 	x.s.filters.Response(&x.Exchange, h, filter.FromWorkload)
 }
 
+// early has them look at a response that comes before it.
+func (x *exchange) early(h *relay.ResponseHead) { x.s.filters.Early(&x.Exchange, h) }
+
 // errEnding answers a stream that had no response yet when the edge cut its streams.
 var errEnding = &mezu.Error{Code: mezu.CodeOverloaded, Detail: "the edge is being stopped"}
 
@@ -447,6 +450,9 @@ func (x *exchange) try(conn *tunnel.Conn, c client) (again relay.Retry, err erro
 		}
 	}()
 	x.up.Reset(conn, &conn.WriteBy, conn.Abort)
+	if x.up.Drops = nil; route.ResponseEdits != nil {
+		x.up.Drops = route.ResponseEdits.Takes
+	}
 	again, err = r.Carry(&x.up, &relay.Call{Request: &x.Request, Tunnel: true, Since: x.ready, Response: route.Timeout + graceOverWarpgate, Idle: route.IdleTimeout + graceOverWarpgate}, c)
 	x.status = r.Status
 	return again, err
