@@ -20,6 +20,7 @@ import (
 // response, are ended by the route's idle_timeout however many they are. A body costs the edge little
 // memory, and others are served beside them.
 func TestP20_Crowd(t *testing.T) {
+	t.Parallel()
 	crowd := 200
 	if os.Getenv(soakVariable) != "" && !raceEnabled {
 		crowd = slowCrowd
