@@ -137,3 +137,59 @@ func TestFirewall_SaysContinue(t *testing.T) {
 		io.Copy(io.Discard, resp.Body)
 	}
 }
+
+// Streams are judged at their start, and then go on as without a firewall: the first event comes at
+// once, and what goes over a WebSocket or in a call of gRPC is nobody's business.
+func TestFirewall_Streams(t *testing.T) {
+	a := newTarget(t, false, mezu.Route{Prefix: "/guarded/", WAF: mezu.WAFBlock, WAFSettings: &mezu.WAFSettings{Paranoia: 2}})
+	for name, two := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		b := a.world.browser().from(2, two)
+		req, err := http.NewRequestWithContext(t.Context(), "GET", a.env.URL+"/guarded/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("User-Agent", "Mozilla/5.0")
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := b.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make([]byte, 9)
+		if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "data: 1\n\n" {
+			t.Errorf("%s: %s %q, %v", name, resp.Status, first, err)
+		}
+		resp.Body.Close()
+	}
+	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /guarded/echo HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", a.host)
+	r := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != 101 {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	io.WriteString(conn, attack)
+	back := make([]byte, len(attack))
+	if _, err := io.ReadFull(r, back); err != nil || string(back) != attack {
+		t.Errorf("%q came back, %v", back, err)
+	}
+	// A call of gRPC, with messages that come one by one.
+	c := a.client(frames.Options{})
+	c.Headers(1, false, a.request("POST", "/guarded/shop.Cart/Add", "user-agent", "grpc-go/1.85.0", "content-type", "application/grpc", "te", "trailers")...)
+	n := 0
+	for range 3 {
+		message := "\x00\x00\x00\x00" + string(rune(len(attack))) + attack
+		n += len(message)
+		c.Data(1, false, []byte(message))
+		if !c.Ping() {
+			t.Fatal(c)
+		}
+	}
+	c.Data(1, true, nil)
+	if got := c.End(1); got != "200" || string(c.Stream(1).Body) != fmt.Sprint("POST /guarded/shop.Cart/Add ", n) {
+		t.Errorf("%s %q: %v", got, c.Stream(1).Body, c)
+	}
+}

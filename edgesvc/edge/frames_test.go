@@ -159,6 +159,21 @@ func (a *target) serve(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body) // net/http notices nothing before
 		<-r.Context().Done()
 		a.freed <- r.URL.Path
+	case "events": // the first of a stream, and then nothing
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: 1\n\n")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		a.freed <- r.URL.Path
+	case "echo": // a WebSocket's bytes
+		conn, both, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(both, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+		both.Flush()
+		io.Copy(conn, both)
 	case "stuck": // takes nothing
 		<-*a.release.Load()
 	case "silent": // a head, and then nothing

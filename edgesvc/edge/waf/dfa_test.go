@@ -3,6 +3,7 @@ package waf
 import (
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -70,9 +71,9 @@ func texts(t testing.TB, random int) (out []string) {
 // The automaton of each rule's pattern says what package regexp says, about what the rules' tests
 // send and about pieces of that in any order.
 func TestAutomaton_AgreesWithRegexp(t *testing.T) {
-	all, some := texts(t, 300), 300
-	if testing.Short() {
-		some = 50
+	all, some := texts(t, 2000), 15
+	if os.Getenv("MEZU_SOAK") != "" {
+		some = 2000
 	}
 	sampled := append(all[:some:some], all[len(all)-some:]...)
 	given := 0
