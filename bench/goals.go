@@ -122,7 +122,7 @@ func worse(measure, name, base, target, reference string) func(*results) float64
 }
 
 // goals are what is to be reached.
-var goals = slices.Concat(goalsOfPrograms, goalsOfFloods(), goalsOfAttacks())
+var goals = slices.Concat(goalsOfPrograms, goalsOfFloods(), goalsOfAttacks(), goalsOfFirewall)
 
 // goalsOfFloods are those of each kind of flood.
 func goalsOfFloods() (all []goal) {
@@ -134,6 +134,13 @@ func goalsOfFloods() (all []goal) {
 			goal{"GOAWAY to it", false, 1000, " ms", ours("floods", beside+endSuffix)})
 	}
 	return all
+}
+
+// goalsOfFirewall are those of what the firewall costs.
+var goalsOfFirewall = []goal{
+	{"CPU of the edge for the worst head, firewall on", false, 200, " ms", ours("firewall", figWorstHead)},
+	{"CPU of the edge for the worst body, firewall on", false, 200, " ms", ours("firewall", figWorstBody)},
+	{"p99 of guarded requests beside one address that sends worst bodies ÷ alone", false, 2, "", within("firewall", figFirewallBeside+p99Suffix, figFirewallAlone+p99Suffix, nameOurs)},
 }
 
 // goalsOfAttacks are those of each kind of hostile connections.

@@ -155,21 +155,22 @@ func first(args []string) string {
 // helpers are what the program is when it starts itself. Each says in its first
 // line that it is ready, and ends with ctx.
 var helpers = map[string]func(ctx context.Context, args []string, out io.Writer) error{
-	"workload":   runWorkload,
-	"goproxy":    runGoProxy,
-	"fetch":      runFetch,
-	"warpgates":  runWarpgates,
-	"crowd":      runCrowd,
-	"hoard":      runHoard,
-	"hostile":    runHostile,
-	"attack":     runAttack,
-	"silent":     runSilent,
-	"loud":       runLoud,
-	"refuser":    runRefuser,
-	"h2workload": runH2Workload,
-	"calls":      runCallsWorkload,
-	"flood":      runFlood,
-	"link":       runLink,
+	"workload":    runWorkload,
+	"goproxy":     runGoProxy,
+	"fetch":       runFetch,
+	"warpgates":   runWarpgates,
+	"crowd":       runCrowd,
+	"hoard":       runHoard,
+	"hostile":     runHostile,
+	"attack":      runAttack,
+	"worstbodies": runWorstBodies,
+	"silent":      runSilent,
+	"loud":        runLoud,
+	"refuser":     runRefuser,
+	"h2workload":  runH2Workload,
+	"calls":       runCallsWorkload,
+	"flood":       runFlood,
+	"link":        runLink,
 }
 
 // measureAll starts everything, takes the measures, and prints them.

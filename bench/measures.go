@@ -72,6 +72,7 @@ var measures = []measure{
 	{"cold", "Starts of a control plane with many environments of 10 routes each (-environments), and of an edge that has none of them yet", takeCold},
 	{"crowd", "200 small requests a second, alone and beside 5,000 connections that sent the beginning of a head and send a byte now and then", takeCrowd},
 	{"attack", "200 small requests a second, alone and beside 5,000 hostile connections of another address of each kind: heads and bodies of which a byte comes every ten seconds, readers that take nothing, and handshakes that end with their first message, 500 new ones a second; and what one takes of the memory", takeAttack},
+	{"firewall", "300 requests of each kind, one after the other, with the firewall off and on (paranoia 1): a GET with a query and a browser's fields, and 900 bytes of JSON with 48 values; the worst head and the worst body; and 50 guarded requests a second, alone and beside another address that sends worst bodies over eight connections", takeFirewall},
 	{"silent", "Small requests and calls, alone and beside 4,500 connections that say nothing, 1,000 of them new each second, where the process may open 4,096 files", takeSilent},
 	{"slowreaders", "Memory of edge and Warpgate per reader that takes nothing of a large response, by the workload's version of HTTP", takeSlowReaders},
 	{"readers-h2", "Memory of edge and Warpgate per reader that takes nothing, in use after a collection, by the reader's version of HTTP and the workload's", takeReadersH2},

@@ -141,7 +141,7 @@ func readRequest(r *bufio.Reader) (request, error) {
 	if !ok {
 		return req, errors.New("not a request")
 	}
-	if string(path) == pathSmall {
+	if whole, _, _ := bytes.Cut(path, []byte("?")); string(whole) == pathSmall {
 		req.path = pathSmall
 	} else {
 		req.path = string(path)
