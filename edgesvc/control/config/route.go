@@ -59,6 +59,11 @@ func (s *Configuration) routesState(ctx context.Context, env mezu.Environment, r
 		routes = []mezu.Route{}
 	}
 	out := api.RoutesState{Routes: routes, Position: bundle.Value.Position, Revision: revision, Warnings: warnings}
+	missing, err := s.warnOfWebhooks(ctx, env.ID, routes)
+	if err != nil {
+		return api.RoutesState{}, err
+	}
+	out.Warnings = append(out.Warnings, missing...)
 	out.Applied, err = s.fleet.Applied(ctx, env.ID)
 	for i := range out.Applied {
 		a := &out.Applied[i]
@@ -288,7 +293,11 @@ func (s *Configuration) setOneRoute(ctx context.Context, ch *record.Change, sc a
 		}
 		return out, err
 	}
-	out.Warnings = one.Warnings(ctx, routes)
+	missing, err := s.warnOfWebhooks(ctx, sc.Environment.Value.ID, routes[index:index+1])
+	if err != nil {
+		return out, err
+	}
+	out.Warnings = append(one.Warnings(ctx, routes), missing...)
 	return out, s.setRoutes(ctx, ch, sc, head, routes)
 }
 

@@ -233,3 +233,31 @@ func (s *Configuration) setWebhooks(ctx context.Context, ch *record.Change, sc a
 	ch.Require(sc.Environment.Key, sc.Environment.Revision)
 	return s.addEdgePart(ctx, ch, sc.Organization.Value.ID, sc.Environment.Value.ID, rec, next)
 }
+
+// warnOfWebhooks names those routes whose webhook is not there, or has no secret, as Warnings of
+// package mezu does what it can tell by the routes alone.
+func (s *Configuration) warnOfWebhooks(ctx context.Context, environment string, routes []mezu.Route) (out []string, err error) {
+	var rec record.Record[webhooks]
+	for i := range routes {
+		name := routes[i].Webhook()
+		if name == "" {
+			continue
+		}
+		if rec.Key == "" {
+			if rec, err = s.webhooksOf(ctx, environment); err != nil {
+				return nil, err
+			}
+		}
+		if len(out) == mezu.MaxWarnings {
+			return append(out, "and more routes whose webhook has no secret"), nil
+		}
+		label := routes[i].Label()
+		switch at, err := findWebhook(rec.Value.Webhooks, name); {
+		case err != nil:
+			out = append(out, label+": the environment has no webhook "+name+"; the route answers 503 "+string(mezu.CodeRouteUnavailable))
+		case len(rec.Value.Webhooks[at].Secrets) == 0:
+			out = append(out, label+": the webhook "+name+" has no secret yet; the route answers 503 "+string(mezu.CodeRouteUnavailable))
+		}
+	}
+	return out, nil
+}

@@ -241,3 +241,26 @@ func TestWebhooks_Manifest(t *testing.T) {
 	controltest.Refused(t, mezu.CodeForbidden, in.Client(key, nil), api.OpApplyProject, map[string]any{
 		"manifest": map[string]any{"environments": map[string]any{"staging": map[string]any{"webhooks": map[string]any{"hub": pay}}}}}, x.Org, x.Prj)
 }
+
+// Routes whose webhook is not there, or has no secret, are named where they are written and listed.
+func TestWebhooks_Warnings(t *testing.T) {
+	in := controltest.Install(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	made := controltest.Call[api.RouteWritten](t, op, api.OpCreateRoute, map[string]any{"exact": "/in", "auth": "required", "auth_methods": []string{"webhook:pay"}}, x.Path()...)
+	says := func(want ...string) {
+		t.Helper()
+		if got := controltest.Call[api.RoutesState](t, op, api.OpListRoutes, nil, x.Path()...).Warnings; !slices.Equal(got, want) {
+			t.Errorf("warns %q", got)
+		}
+	}
+	const none, unset = "exact /in: the environment has no webhook pay; the route answers 503 route_unavailable", "exact /in: the webhook pay has no secret yet; the route answers 503 route_unavailable"
+	if !slices.Equal(made.Warnings, []string{none}) {
+		t.Errorf("warns %q", made.Warnings)
+	}
+	says(none)
+	controltest.Call[mezu.Webhook](t, op, api.OpCreateWebhook, map[string]any{"name": "pay", "provider": "stripe"}, x.Path()...)
+	says(unset)
+	controltest.Call[mezu.Webhook](t, op, api.OpSetWebhookSecret, map[string]any{"secret": "hush"}, x.Path("pay")...)
+	says()
+}
