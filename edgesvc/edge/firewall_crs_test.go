@@ -193,7 +193,7 @@ func (a *target) ask(from int, raw string) int {
 		return 0
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(3 * time.Second)) // some say that more will come than does
+	conn.SetDeadline(time.Now().Add(5 * time.Second)) // some say that more will come than does
 	io.WriteString(conn, raw)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -257,16 +257,14 @@ func TestCRS(t *testing.T) {
 		}
 		_, is := listed[c.name]
 		switch {
-		case statuses[i] != 200, partial["crs-"+c.name]:
+		case statuses[i] != 200, partial["crs-"+c.name]: // or a machine that is busy has made it wait for too long
 			refused++
-			why = ""
+		case why == "" && is:
+			t.Errorf("%s passes, and is listed", c.name)
 		case why == "":
 			passed++
 		case !is:
 			t.Errorf("%s:%s rules %v find it", c.name, why, has)
-		}
-		if why == "" && is {
-			t.Errorf("%s passes, or is refused, and is listed", c.name)
 		}
 	}
 	t.Logf("%d of %d pass, %d are refused before, %d are listed", passed, len(all), refused, len(all)-passed-refused)
@@ -291,7 +289,7 @@ func sendCRS(t *testing.T, all []crsTest) (statuses []int, log string) {
 	statuses = make([]int, len(all))
 	var wg sync.WaitGroup
 	next := make(chan int)
-	for range 8 {
+	for range 4 {
 		wg.Go(func() {
 			for i := range next {
 				statuses[i] = a.ask(1+i, hostLine.ReplaceAllString(all[i].raw, "${1}"+a.host+"\r\n"))
@@ -303,6 +301,7 @@ func sendCRS(t *testing.T, all []crsTest) (statuses []int, log string) {
 	}
 	close(next)
 	wg.Wait()
+	unmoved(t, "the log to have been told of the last ones", func() int64 { return int64(len(a.log.String())) })
 	return statuses, a.log.String()
 }
 
