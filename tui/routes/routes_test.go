@@ -81,7 +81,7 @@ func drawn() routes.State {
 		{Meta: mezu.Meta{ID: "rte_1"}, Exact: "/health"},
 		{Meta: mezu.Meta{ID: "rte_2"}, Prefix: "/api/", Upstream: "localhost:8080", Auth: mezu.AuthRequired, Timeout: mezu.Duration(30e9), MaxBody: 16 << 20},
 		{Meta: mezu.Meta{ID: "rte_3"}, Regexp: "/users/[0-9]+", Methods: []string{"GET"}, Upstream: "localhost:8080", Auth: mezu.AuthRequired},
-		{Meta: mezu.Meta{ID: "rte_4"}, Prefix: "/beta/", Upstream: "localhost:8080", Auth: mezu.AuthRequired, WAF: mezu.WAFBlock},
+		{Meta: mezu.Meta{ID: "rte_4"}, Prefix: "/beta/", Upstream: "localhost:8080", Auth: mezu.AuthRequired, AuthMethods: []string{"basic"}},
 		{Meta: mezu.Meta{ID: "rte_5"}, Prefix: "/"},
 	}}
 }
