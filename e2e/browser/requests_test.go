@@ -142,7 +142,7 @@ func TestT10_WebSocketsOfOtherOrigins(t *testing.T) {
 		page, why, gets string
 		enter           bool
 	}{
-		{page: w.url, why: nobody}, {page: w.nextDoor(), why: nobody}, {page: w.nextDoor(), why: forbidden, enter: true}, {page: w.url, gets: email},
+		{page: w.url, why: nobody}, {page: w.nextDoor(), why: forbidden}, {page: w.nextDoor(), why: forbidden, enter: true}, {page: w.url, gets: email},
 	} {
 		if one.enter {
 			b.enter(email)
@@ -154,7 +154,7 @@ func TestT10_WebSocketsOfOtherOrigins(t *testing.T) {
 		if one.why == "" {
 			continue
 		}
-		// Another reason than nobody's shows that the browser sends the cookie.
+		// Whoever the user is: the origin is judged before the login.
 		select {
 		case why := <-refused:
 			if strings.Contains(why, forbidden) != (one.why == forbidden) {
