@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/mezusphere/mezu"
+	"github.com/mezusphere/mezu/edgesvc/edge/shed"
 	"github.com/mezusphere/mezu/edgesvc/edge/waf"
 	"github.com/mezusphere/mezu/edgesvc/edge/web"
 	"github.com/mezusphere/mezu/policy"
@@ -59,27 +60,27 @@ func TestRefusals(t *testing.T) {
 		`level=WARN msg="the firewall found something" request_id=c step=waf_head count=1 environment=env route=r address=192.0.2.1 mode=detect score=0 rules=[] partial=body`,
 		`level=WARN msg="the firewall found something" request_id=d step=waf_head count=1 code=forbidden environment=env route=r address=2001:db8::1 mode=block score=10 rules=[942100]`}
 	expect("what the firewall finds", all...)
-	now = now.Add(tellEvery - 1)
-	l.tell(now, false)
+	now = now.Add(shed.TellEvery - 1)
+	l.digest.Tell(now, false)
 	expect("before a minute has passed", all...)
 	now = now.Add(1)
-	l.tell(now, false)
+	l.digest.Tell(now, false)
 	got := log.String()
 	if strings.Count(got, "\n") != 6 || !strings.Contains(got, "request_id=a99 step=user_limit count=99") || !strings.Contains(got, "request_id=e step=waf_head count=1") {
 		t.Errorf("after a minute: %s", got)
 	}
-	now = now.Add(tellEvery)
-	l.tell(now, false)
-	if log.String() != got || len(l.told) != 0 {
-		t.Errorf("%d are kept of whom nothing more is to be told", len(l.told))
+	now = now.Add(shed.TellEvery)
+	l.digest.Tell(now, false)
+	if log.String() != got || l.digest.Len() != 0 {
+		t.Errorf("%d are kept of whom nothing more is to be told", l.digest.Len())
 	}
 	// Of more addresses than have room the log tells together, and at the end at once.
 	for a := range 10_000 {
 		refuse("f", fmt.Sprintf("10.0.%d.%d", a/256, a%256), policy.StepAuth, mezu.CodeUnauthenticated, nil)
 	}
-	l.tell(now, true)
-	if n := strings.Count(log.String(), "\n"); len(l.told) > maxTold+1 || n != 6+maxTold+2 || !strings.Contains(log.String(), fmt.Sprintf("count=%d code=unauthenticated environment=env route=r address=others", 10_000-maxTold-1)) {
-		t.Errorf("%d lines, %d are kept", n, len(l.told))
+	l.digest.Tell(now, true)
+	if n := strings.Count(log.String(), "\n"); l.digest.Len() > maxTold+1 || n != 6+maxTold+2 || !strings.Contains(log.String(), fmt.Sprintf("count=%d code=unauthenticated environment=env route=r address=others", 10_000-maxTold-1)) {
+		t.Errorf("%d lines, %d are kept", n, l.digest.Len())
 	}
 }
 

@@ -36,23 +36,80 @@ func Limits() (all []Limit) {
 // Limited is how often a limit was met.
 func (g *Guard) Limited(l Limit) uint64 { return g.counts[l].Load() }
 
-const (
-	// tellEvery is the least time between two lines of the log about an address and a limit.
-	tellEvery = time.Minute
-	// maxLines bounds how many addresses and limits have lines of their own at once. Nobody
-	// reads more; what comes from others is told in one line for each limit.
-	maxLines = 256
-)
+// TellEvery is the least time between two lines of the log about one subject. A scanner sends
+// thousands of requests a minute, and one says what the others do.
+const TellEvery = time.Minute
 
-// digest is what the log is told of clients: a line at once, and then one a minute at most
-// for each address and limit, with how many there were.
-type digest struct {
-	log *slog.Logger
+// Digest tells the log of what happens often: a line at once for each subject, and then one a minute
+// at most, of the last time, with how often it was. Its methods may be called from many goroutines.
+// Make it with NewDigest.
+type Digest[K comparable, V any] struct {
+	most   int
+	others func(K) K
+	say    func(of K, last V, count int)
 
-	mu    sync.Mutex
-	lines map[about]*line
-	next  time.Time // when something may be told again
+	mu   sync.Mutex
+	told map[K]*untold[V]
 }
+
+// untold is what is still to be told of a subject.
+type untold[V any] struct {
+	last  V
+	count int
+	due   time.Time
+}
+
+// NewDigest makes one that writes lines by say. So many subjects have lines of their own at once:
+// what comes beyond them is told in the line of the subject that others gives for it.
+func NewDigest[K comparable, V any](most int, others func(K) K, say func(of K, last V, count int)) *Digest[K, V] {
+	return &Digest[K, V]{most: most, others: others, say: say, told: map[K]*untold[V]{}}
+}
+
+// Note counts one. v is kept.
+func (d *Digest[K, V]) Note(of K, v V, now time.Time) {
+	d.mu.Lock()
+	u := d.told[of]
+	if u == nil && len(d.told) >= d.most {
+		of = d.others(of)
+		u = d.told[of]
+	}
+	if u != nil {
+		u.last = v
+		u.count++
+		d.mu.Unlock()
+		return
+	}
+	d.told[of] = &untold[V]{due: now.Add(TellEvery)}
+	d.mu.Unlock()
+	d.say(of, v, 1)
+}
+
+// Tell writes the lines whose time has come, or all.
+func (d *Digest[K, V]) Tell(now time.Time, all bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for of, u := range d.told {
+		switch {
+		case !all && now.Before(u.due):
+		case u.count == 0:
+			delete(d.told, of)
+		default:
+			d.say(of, u.last, u.count)
+			*u = untold[V]{due: now.Add(TellEvery)}
+		}
+	}
+}
+
+// Len is how many subjects have lines of their own now.
+func (d *Digest[K, V]) Len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.told)
+}
+
+// maxLines bounds how many addresses and limits have lines of their own at once. Nobody reads
+// more; what comes from others is told in one line for each limit.
+const maxLines = 256
 
 // about is what a line is about. Without an address it is about all that have none of their own.
 type about struct {
@@ -60,57 +117,13 @@ type about struct {
 	from  key
 }
 
-type line struct {
-	count int
-	next  time.Time // when it may be told
-	from  netip.Addr
-}
-
-func (d *digest) init(log *slog.Logger) { d.log, d.lines = log, map[about]*line{} }
-
-// note counts one.
-func (d *digest) note(limit Limit, from netip.Addr, now time.Time) {
-	d.mu.Lock()
-	k := about{limit, client(from)}
-	l := d.lines[k]
-	if l == nil && len(d.lines) >= maxLines {
-		k.from, from = key{}, netip.Addr{}
-		l = d.lines[k]
-	}
-	if l != nil {
-		l.count++
-		d.mu.Unlock()
-		return
-	}
-	d.lines[k] = &line{next: now.Add(tellEvery), from: from}
-	d.mu.Unlock()
-	d.say(limit, from, 1)
-}
-
-// tell writes the lines whose time has come, or all.
-func (d *digest) tell(now time.Time, all bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.lines) == 0 || !all && now.Before(d.next) {
-		return
-	}
-	d.next = now.Add(time.Second)
-	for k, l := range d.lines {
-		switch {
-		case !all && now.Before(l.next):
-		case l.count == 0:
-			delete(d.lines, k)
-		default:
-			d.say(k.limit, l.from, l.count)
-			l.count, l.next = 0, now.Add(tellEvery)
+// newDigest tells of clients that meet limits.
+func newDigest(log *slog.Logger) *Digest[about, netip.Addr] {
+	return NewDigest(maxLines, func(of about) about { return about{limit: of.limit} }, func(of about, last netip.Addr, count int) {
+		who := "others"
+		if of.from != (key{}) {
+			who = last.String()
 		}
-	}
-}
-
-func (d *digest) say(limit Limit, from netip.Addr, count int) {
-	who := "others"
-	if from.IsValid() {
-		who = from.String()
-	}
-	d.log.Info("a client is limited", "limit", limit.String(), "address", who, "count", count)
+		log.Info("a client is limited", "limit", of.limit.String(), "address", who, "count", count)
+	})
 }

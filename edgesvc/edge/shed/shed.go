@@ -105,7 +105,7 @@ type Guard struct {
 	requests   *rates
 	refusals   *rates
 	memory     memory
-	digest     digest
+	digest     *Digest[about, netip.Addr]
 	counts     [limits]atomic.Uint64
 
 	mu      sync.RWMutex
@@ -121,7 +121,7 @@ func New(cfg Config) *Guard {
 		requests:   newRates(gcra.Rate{Events: l.Requests, Per: time.Second, Burst: l.RequestBurst}),
 		refusals:   newRates(gcra.Rate{Events: refusalsPerMinute, Per: time.Minute, Burst: refusalsPerMinute}),
 	}
-	g.digest.init(cfg.Log)
+	g.digest = newDigest(cfg.Log)
 	g.memory.init(cfg)
 	return g
 }
@@ -133,11 +133,11 @@ func (g *Guard) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			g.digest.tell(time.Now(), true)
+			g.digest.Tell(time.Now(), true)
 			return
 		case now := <-tick.C:
 			g.memory.look(now)
-			g.digest.tell(now, false)
+			g.digest.Tell(now, false)
 		}
 	}
 }
@@ -242,5 +242,5 @@ func (g *Guard) Level() int { return int(g.memory.level.Load()) }
 
 func (g *Guard) limited(limit Limit, from netip.Addr, now time.Time) {
 	g.counts[limit].Add(1)
-	g.digest.note(limit, from, now)
+	g.digest.Note(about{limit, client(from)}, from, now)
 }

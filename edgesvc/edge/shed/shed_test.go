@@ -129,9 +129,7 @@ func TestRequests_AMillionAddresses(t *testing.T) {
 	if taken(g, 1, now.Add(2*time.Second), victim) != 1 {
 		t.Error("there is no room after all have rested")
 	}
-	g.digest.mu.Lock()
-	defer g.digest.mu.Unlock()
-	if n := len(g.digest.lines); n > maxLines+int(limits) {
+	if n := g.digest.Len(); n > maxLines+int(limits) {
 		t.Errorf("the log has %d lines to tell", n)
 	}
 }
@@ -229,21 +227,21 @@ func TestDigest(t *testing.T) {
 	}
 	taken(g, 101, now, always("192.0.2.1"))
 	said(1, "limit=requests address=192.0.2.1 count=1")
-	g.digest.tell(now.Add(59*time.Second), false)
+	g.digest.Tell(now.Add(59*time.Second), false)
 	if log.Len() > 0 {
 		t.Errorf("within a minute: %s", &log)
 	}
-	g.digest.tell(now.Add(61*time.Second), false)
+	g.digest.Tell(now.Add(61*time.Second), false)
 	said(1, "limit=requests address=192.0.2.1 count=99")
-	g.digest.tell(now.Add(200*time.Second), false)
-	if log.Len() > 0 || len(g.digest.lines) != 0 {
-		t.Errorf("%d lines are kept, said %s", len(g.digest.lines), &log)
+	g.digest.Tell(now.Add(200*time.Second), false)
+	if log.Len() > 0 || g.digest.Len() != 0 {
+		t.Errorf("%d lines are kept, said %s", g.digest.Len(), &log)
 	}
 	for i := range 10 * maxLines {
 		g.limited(LimitHandshakes, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), now)
 	}
 	said(maxLines+1, "limit=handshakes address=others count=1")
-	g.digest.tell(now, true)
+	g.digest.Tell(now, true)
 	said(1, fmt.Sprintf("limit=handshakes address=others count=%d", 9*maxLines-1))
 }
 
