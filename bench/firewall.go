@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,17 +140,23 @@ func (b *bench) takeFirewallOf(ctx context.Context, round int, t target) error {
 	return nil
 }
 
-// guard sets the firewall of the environment, and waits until it shows.
+// guard sets the firewall of the environment, and waits until the edge runs with it.
 func (b *bench) guard(ctx context.Context, mode mezu.WAFMode) error {
-	_, err := api.Invoke[api.EnvironmentWritten](ctx, b.in.client, api.OpUpdateEnvironment, map[string]any{"waf": mode}, "bench", "load", mezu.EnvironmentProduction)
-	if err == nil {
-		time.Sleep(effectiveWait)
+	at := []string{"bench", "load", mezu.EnvironmentProduction}
+	if _, err := api.Invoke[api.EnvironmentWritten](ctx, b.in.client, api.OpUpdateEnvironment, map[string]any{"waf": mode}, at...); err != nil {
+		return err
 	}
-	return err
+	for deadline := time.Now().Add(startTime); ; time.Sleep(pollPause) {
+		s, err := api.Invoke[api.RoutesState](ctx, b.in.client, api.OpListRoutes, nil, at...)
+		behind := slices.ContainsFunc(s.Applied, func(a api.Applied) bool { return a.Position.Compare(s.Position) < 0 })
+		if err == nil && !behind && len(s.Applied) > 0 {
+			return nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("waiting for the edge to run with waf: %s: %w", mode, cmp.Or(err, ctx.Err(), context.DeadlineExceeded))
+		}
+	}
 }
-
-// effectiveWait is longer than an edge takes to hear of a change.
-const effectiveWait = 2 * time.Second
 
 // edgeCPU is the milliseconds of CPU that the edge takes for each of n requests that one connection
 // sends one after the other.
