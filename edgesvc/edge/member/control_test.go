@@ -95,6 +95,7 @@ type control struct {
 	enrolled   map[string][2]string // hash of the key and id by name
 	sealing    map[string][]byte    // keys that secrets are encrypted to, by the edges' ids
 	noSealing  bool                 // a control plane of the version before, which takes none
+	meanwhile  func()               // runs when an edge has registered its key, before the answer
 }
 
 func newControl(t *testing.T) *control {
@@ -389,9 +390,13 @@ func (c *control) takesNo(w http.ResponseWriter, key []byte) bool {
 // registers takes over the key of an edge.
 func (c *control) registers(edge string, key []byte) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	meanwhile := c.meanwhile
 	if key != nil {
 		c.sealing[edge] = key
+	}
+	c.mu.Unlock()
+	if meanwhile != nil {
+		meanwhile()
 	}
 }
 

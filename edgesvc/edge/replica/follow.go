@@ -59,6 +59,7 @@ func (r *Replica) stream(ctx context.Context) (synced bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.stop.Store(&cancel)
+	r.openParts() // behind the line above: who renews ends this stream, or is seen here
 	from := r.applied()
 	s, err := r.cfg.Identity.Client().Stream(ctx, from)
 	if err != nil {

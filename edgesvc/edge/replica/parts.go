@@ -12,6 +12,12 @@ import (
 // It lies there as it came, encrypted.
 const PartsFolder = "parts"
 
+// part is what edges alone get of an environment.
+type part struct {
+	trust.InForce
+	waits bool // it is not encrypted to this edge, as far as it knows
+}
+
 func partFile(environment string) string { return filepath.Join(PartsFolder, environment+".json") }
 
 func (r *Replica) applyPart(statement mezu.Signed) error {
@@ -30,7 +36,10 @@ func (r *Replica) showPart(statement mezu.Signed) (p *mezu.EdgePart, known bool,
 	p, known, err = r.trust().NextEdgePart(statement, func(environment string) *trust.InForce {
 		r.mu.RLock()
 		defer r.mu.RUnlock()
-		return r.state.parts[environment]
+		if is := r.state.parts[environment]; is != nil {
+			return &is.InForce
+		}
+		return nil
 	})
 	if err != nil || known {
 		return p, known, err
@@ -46,12 +55,44 @@ func (r *Replica) showPart(statement mezu.Signed) (p *mezu.EdgePart, known bool,
 	if was := r.state.parts[p.Environment]; was != nil {
 		r.state.partSet.CountBundle(p.Environment, was.Position, -1)
 	}
-	r.state.parts[p.Environment] = &trust.InForce{Signed: statement, Position: p.Position}
+	r.state.parts[p.Environment] = &part{InForce: trust.InForce{Signed: statement, Position: p.Position}, waits: content == nil}
 	r.state.partSet.CountBundle(p.Environment, p.Position, 1)
 	r.raiseHead(p.Position)
 	r.mu.Unlock()
 	r.cfg.OnContent(p.Environment, content)
 	return p, false, nil
+}
+
+// openParts opens what was not encrypted to this edge when it came. The control plane may send
+// what it has encrypted to a new key before the answer that lets this edge go on with that key.
+func (r *Replica) openParts() {
+	r.mu.RLock()
+	var waiting []*part
+	for _, is := range r.state.parts {
+		if is.waits {
+			waiting = append(waiting, is)
+		}
+	}
+	r.mu.RUnlock()
+	for _, is := range waiting {
+		p, err := r.trust().OpenEdgePart(is.Signed)
+		if err != nil {
+			continue // it was good when it came; the control plane signs it anew with its next key
+		}
+		content, err := r.cfg.Identity.OpenPart(p)
+		switch {
+		case err != nil:
+			r.log.Error("the secrets of an environment can't be decrypted", "environment", p.Environment, "error", err)
+		case content != nil:
+			r.mu.Lock()
+			there := r.state.parts[p.Environment] == is
+			is.waits = false
+			r.mu.Unlock()
+			if there {
+				r.cfg.OnContent(p.Environment, content)
+			}
+		}
+	}
 }
 
 // loadPart reads one on the disk.

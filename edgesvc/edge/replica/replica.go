@@ -105,7 +105,7 @@ type Replica struct {
 type state struct {
 	bundles map[string]*bundle // by environment
 	keys    map[string]*keys   // likewise
-	parts   map[string]*trust.InForce
+	parts   map[string]*part
 	edges   *trust.InForce // nil before the first
 	gone    mezu.Position  // as mezu.EdgeList has it
 	// known sums up the bundles, served those among them that are no tombstones, keySet the
@@ -190,7 +190,7 @@ type Metrics struct {
 // New makes an empty replica.
 func New(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, now: cfg.Now, log: cfg.Log, hosts: labels.New[endpoint]()}
-	r.state.bundles, r.state.keys, r.state.parts, r.state.directories = map[string]*bundle{}, map[string]*keys{}, map[string]*trust.InForce{}, map[string]map[string]bool{}
+	r.state.bundles, r.state.keys, r.state.parts, r.state.directories = map[string]*bundle{}, map[string]*keys{}, map[string]*part{}, map[string]map[string]bool{}
 	r.catchUp.init()
 	r.handover.init()
 	return r
