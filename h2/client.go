@@ -30,6 +30,9 @@ type ClientConfig struct {
 	// PingAfter is the silence with streams open after which the server is asked whether it is
 	// there, PingTimeout how long it may take to answer.
 	PingAfter, PingTimeout time.Duration
+	// Allowed is how many exchanges the server is taken to allow until it says that itself: what
+	// another connection to it was told. Zero is nothing known.
+	Allowed int
 	// Room is told, without waiting, when another exchange may be begun that could not before, or
 	// when the connection has ended; if nil, nobody is.
 	Room func()
@@ -44,6 +47,7 @@ type Client struct {
 	nextID   uint32
 	reserved int
 	most     uint32    // SETTINGS_MAX_CONCURRENT_STREAMS
+	guess    int       // the same before its SETTINGS came, zero: none
 	away     bool      // GOAWAY came, or it takes no more requests
 	seen     time.Time // when something came from the server, at the latest
 	tried    time.Time // when a place was taken last
@@ -71,12 +75,16 @@ type answer struct {
 	head    relay.ResponseHead
 }
 
-// errAway is the end of a stream that the server did not begin with.
-var errAway = &ConnError{Code: NoError, Remote: true}
+// Ends of a stream that was never opened, as if the server had said so: errAway where the connection
+// ends, errFull where it allows no further stream.
+var (
+	errAway = &ConnError{Code: NoError, Remote: true}
+	errFull = &StreamError{Code: RefusedStream, Remote: true}
+)
 
 // NewClient begins to speak HTTP/2 on a connection. Run has to be called.
 func NewClient(nc net.Conn, crew *Crew, cfg ClientConfig) *Client {
-	c := &Client{cfg: cfg, nextID: 1, most: MaxClientStreams}
+	c := &Client{cfg: cfg, nextID: 1, most: MaxClientStreams, guess: cfg.Allowed}
 	c.init(nc, c, crew, timing{pingAfter: cfg.PingAfter, pingTimeout: cfg.PingTimeout})
 	c.ready = append(c.ready, preface...)
 	c.ready = appendSettings(c.ready, setting{settingPush, 0}, setting{settingWindow, minStreamWindow}, setting{settingHeadSize, relay.MaxHead})
@@ -117,7 +125,7 @@ func (c *Client) room() {
 func (c *Client) Reserve() (ok, asked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.usable() || c.reserved >= int(min(c.most, MaxClientStreams)) {
+	if !c.usable() || c.reserved >= c.allowed() {
 		return false, false
 	}
 	now := time.Now()
@@ -131,6 +139,21 @@ func (c *Client) Reserve() (ok, asked bool) {
 	c.tried = now
 	c.reserved++
 	return true, false
+}
+
+// Allowed is how many exchanges there may be at a time, as far as is known.
+func (c *Client) Allowed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.allowed()
+}
+
+// allowed does the same. The lock is held.
+func (c *Client) allowed() int {
+	if c.guess > 0 {
+		return min(c.guess, MaxClientStreams)
+	}
+	return int(min(c.most, MaxClientStreams))
 }
 
 // usable reports whether further exchanges may begin on the connection. The lock is held.
@@ -216,6 +239,13 @@ func (s *Stream) open() error {
 		s.fail(errAway)
 		return s.err
 	}
+	if len(c.streams) >= int(min(c.most, MaxClientStreams)) {
+		// The place was taken before the server said how many it allows. One too many breaks
+		// its rule: it may end the stream by PROTOCOL_ERROR, which nobody may try again.
+		s.unsent = true
+		s.fail(errFull)
+		return s.err
+	}
 	s.id = c.nextID
 	c.nextID += 2
 	s.sendWin = c.peerWin
@@ -291,11 +321,18 @@ func (c *Client) idle(id uint32) bool { return id >= c.nextID || id%2 == 0 }
 func (c *Client) setting(id uint16, value uint32) error {
 	switch {
 	case id == settingStreams:
-		c.most, c.waits = value, true // who waits for a place looks again
+		c.most, c.guess, c.waits = value, 0, true // who waits for a place looks again
 	case id == settingPush && value != 0:
 		return connErr(ProtocolError, "a server enables push")
 	}
 	return nil
+}
+
+// settingsCame: a server whose SETTINGS say nothing of it allows any number of exchanges.
+func (c *Client) settingsCame() {
+	if c.guess > 0 {
+		c.guess, c.waits = 0, true
+	}
 }
 
 // resetCame: each stream was our own request, so that the server can't reset more than those.

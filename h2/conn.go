@@ -25,6 +25,8 @@ type end interface {
 	idle(id uint32) bool
 	// setting takes in a setting that only one end has. The lock is held.
 	setting(id uint16, value uint32) error
+	// settingsCame is told that a SETTINGS frame of the peer was taken in. The lock is held.
+	settingsCame()
 	// resetCame counts a stream that the peer has reset before it had ended. The lock is held.
 	resetCame() error
 	// goAway takes in the peer's GOAWAY. The lock is held.

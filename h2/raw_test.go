@@ -641,18 +641,28 @@ func connect(t *testing.T) (*h2.Client, *frames.Conn) {
 // get begins an exchange without a body.
 func get(t *testing.T, c *h2.Client) *h2.Stream {
 	t.Helper()
+	s := reserve(t, c)
+	if err := sendGet(s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// reserve takes a place for one.
+func reserve(t *testing.T, c *h2.Client) *h2.Stream {
+	t.Helper()
 	if ok, _ := c.Reserve(); !ok {
 		t.Fatal("the connection has no place")
 	}
-	s := c.Open("GET")
+	return c.Open("GET")
+}
+
+func sendGet(s *h2.Stream) error {
 	var k h2.Block
 	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}} {
 		k.FieldText(f[0], f[1])
 	}
-	if err := s.SendBlock(&k, true, false); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return s.SendBlock(&k, true, false)
 }
 
 // The answer to an exchange that was given up may come when many others have ended since: it was on
@@ -758,5 +768,69 @@ func TestClient_LeavesAServerThatTakesNothing(t *testing.T) {
 	s.Close()
 	if code, _, ok := server.WaitAway(); !ok || code != http2.ErrCodeNo {
 		t.Errorf("the connection stays: %v", server)
+	}
+}
+
+// Places that were taken before the server said how many it allows are no reason to open more streams than
+// that: it may answer with PROTOCOL_ERROR, as net/http's does.
+func TestClient_OpensNoMoreThanTheServerAllows(t *testing.T) {
+	c, server := connect(t)
+	first, second, third := get(t, c), reserve(t, c), reserve(t, c)
+	defer first.Close()
+	server.Send(func(w *http2.Framer) {
+		w.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 2})
+	})
+	if !server.Acked(2) {
+		t.Fatalf("the settings were not taken: %v", server)
+	}
+	if err := sendGet(second); err != nil {
+		t.Error(err)
+	}
+	var reset *h2.StreamError
+	if err := sendGet(third); !errors.As(err, &reset) || reset.Code != h2.RefusedStream || !third.Unprocessed() {
+		t.Errorf("one more than is allowed ends with %v", err)
+	}
+	third.Close()
+	second.Close()
+	fourth := get(t, c)
+	defer fourth.Close()
+	if _, came := server.WaitStream(5, func(s *frames.Stream) bool { return s.Ended }); !came || server.Matching(func(*frames.Stream) bool { return true }) != 3 {
+		t.Errorf("not what was allowed came: %v", server)
+	}
+}
+
+// What is known from other connections to a server counts until it has said its own.
+func TestClient_AllowedBeforeSettings(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings []http2.Setting
+		allowed  int
+	}{
+		"as many":  {[]http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 2}}, 2},
+		"more":     {[]http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 5}}, 5},
+		"less":     {[]http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 1}}, 1},
+		"any":      {nil, h2.MaxClientStreams},
+		"too many": {[]http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 1 << 31}}, h2.MaxClientStreams},
+	} {
+		t.Run(name, func(t *testing.T) {
+			room := make(chan struct{}, 100)
+			client, in := dialClient(t, h2.ClientConfig{PingAfter: patience, PingTimeout: patience, Allowed: 2, Room: func() { room <- struct{}{} }})
+			defer get(t, client).Close()
+			defer get(t, client).Close()
+			if ok, _ := client.Reserve(); ok || client.Allowed() != 2 {
+				t.Errorf("there is room for more, or for %d", client.Allowed())
+			}
+			frames.Server(t, in, in, frames.Options{Settings: c.settings})
+			select {
+			case <-room:
+			case <-time.After(patience):
+				t.Fatal("nobody heard of the settings")
+			}
+			if n := client.Allowed(); n != c.allowed {
+				t.Errorf("%d are allowed, want %d", n, c.allowed)
+			}
+			if ok, _ := client.Reserve(); ok != (c.allowed > 2) {
+				t.Errorf("there is room: %t", ok)
+			}
+		})
 	}
 }

@@ -219,6 +219,7 @@ func (c *conn) onSettings(f frame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.end.settingsCame()
 	c.queueControl(appendHeader(c.ready, frameSettings, flagAck, 0, 0))
 	return nil
 }

@@ -237,6 +237,8 @@ func (c *serverConn) idle(id uint32) bool { return id > c.highest || id%2 == 0 }
 
 func (c *serverConn) setting(uint16, uint32) error { return nil }
 
+func (c *serverConn) settingsCame() {}
+
 func (c *serverConn) resetCame() error { return c.spend(&c.resets, resets, 1, "streams are reset") }
 
 func (c *serverConn) goAway(uint32, Code) {}

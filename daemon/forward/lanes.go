@@ -204,7 +204,7 @@ func (l *lanes) make(ctx context.Context, by time.Time, upload int) (*lane, *wor
 		return nil, newConn(conn), nil
 	}
 	ln := &lane{of: l, busy: 1, upload: upload}
-	ln.client = h2.NewClient(conn, &l.f.crew, h2.ClientConfig{PingAfter: l.f.pingAfter, PingTimeout: l.f.pingTimeout, Room: l.change})
+	ln.client = h2.NewClient(conn, &l.f.crew, h2.ClientConfig{PingAfter: l.f.pingAfter, PingTimeout: l.f.pingTimeout, Allowed: l.allowed(), Room: l.change})
 	ln.client.Reserve()
 	l.f.beside.Go(func() {
 		defer context.AfterFunc(l.f.life, ln.client.Kill)()
@@ -213,6 +213,18 @@ func (l *lanes) make(ctx context.Context, by time.Time, upload int) (*lane, *wor
 	})
 	l.open = append(l.open, ln)
 	return ln, nil, nil
+}
+
+// allowed is how many exchanges the workload allows on a connection, by the least that it has told others;
+// zero is nothing known. Requests that are more would learn it of each new connection by being refused, and
+// have few tries. The lock is held.
+func (l *lanes) allowed() (n int) {
+	for _, ln := range l.open {
+		if told := ln.client.Allowed(); told > 0 && (n == 0 || told < n) {
+			n = told
+		}
+	}
+	return n
 }
 
 // room finds a connection with room, nil if there is none; asked says that there may be in a
