@@ -50,6 +50,13 @@ func (s *Session) Idle() int {
 	return len(s.idle)
 }
 
+// Moving is how many responses wait for a connection of their own.
+func (s *Session) Moving() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.moving.length
+}
+
 // CanShare says that connections can be shared on this system.
 const CanShare = canShare
 

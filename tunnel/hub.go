@@ -334,7 +334,7 @@ func (h *Hub) PickBut(environment string, drained []string, not ...*Session) *Se
 func (h *Hub) Waiting() (n int) {
 	for _, s := range h.all() {
 		s.mu.Lock()
-		n += s.queued
+		n += s.waiting.length
 		s.mu.Unlock()
 	}
 	return n

@@ -258,7 +258,7 @@ func (s *Session) adopt(conn net.Conn, number uint64) error {
 	defer s.mu.Unlock()
 	s.wanted = max(s.wanted-1, 0)
 	switch {
-	case s.why != nil || s.retired && s.movers.length == 0:
+	case s.why != nil || s.retired && s.moving.length == 0:
 		return ErrGone
 	case s.open[number] != nil:
 		return fmt.Errorf("%w: HELLO with the number %d of another connection", ErrProtocol, number)
@@ -285,7 +285,7 @@ func (s *Session) missed(n uint32) {
 	defer s.mu.Unlock()
 	s.wanted -= int(min(int64(n), int64(s.wanted)))
 	s.capacity = max(1, len(s.open)+s.wanted)
-	if s.why == nil && s.queued > 0 {
+	if s.why == nil && s.waiting.length+s.moving.length > 0 {
 		s.serveWaiters() // what was left to others because these were to come
 		s.refill()
 	}
@@ -321,7 +321,7 @@ func (s *Session) drop(c *Conn) {
 // updateLoad brings load up to date, and tells a draining hub of the last exchange.
 // The lock is held.
 func (s *Session) updateLoad() {
-	load := int64(s.inUse + s.queued)
+	load := int64(s.inUse + s.waiting.length)
 	quiet := load == 0
 	if !s.proven {
 		load += unproven
@@ -373,9 +373,9 @@ func (s *Session) rise() int {
 // slow exchanges under way, a quarter of it would be asked for with every handful of quick
 // ones, which would then wait behind all those handshakes. The lock is held.
 func (s *Session) refill() {
-	missing := s.queued + s.movers.length + s.lowWater() - len(s.idle) - s.wanted
+	missing := s.waiting.length + s.moving.length + s.lowWater() - len(s.idle) - s.wanted
 	if s.retired { // responses of exchanges under way may have to move still
-		missing = s.movers.length - len(s.idle) - s.wanted
+		missing = s.moving.length - len(s.idle) - s.wanted
 	}
 	if missing <= 0 || s.leaving {
 		return
@@ -423,7 +423,7 @@ func (s *Session) takeIdle(n int) []net.Conn {
 // will be none.
 type waiter struct {
 	conn       chan *Conn
-	holder     *holder
+	line       *line
 	prev, next *waiter
 	queued     bool
 }
@@ -435,8 +435,8 @@ type waiters struct {
 }
 
 // push adds a new waiter.
-func (q *waiters) push(h *holder) *waiter {
-	w := &waiter{conn: make(chan *Conn, 1), holder: h, prev: q.last, queued: true}
+func (q *waiters) push() *waiter {
+	w := &waiter{conn: make(chan *Conn, 1), prev: q.last, queued: true}
 	if q.last == nil {
 		q.first = w
 	} else {

@@ -61,9 +61,9 @@ type Session struct {
 	capacity  int // that, or what there is while no more come
 	holders   map[Address]*holder
 	spare     *holder // for the next address, or nil
-	waiting   queues  // the holders that wait
-	queued    int     // waiters of all of them
-	movers    waiters // shared exchanges that wait for a connection of their own
+	waiting   queue   // for a place
+	moving    queue   // shared exchanges that wait for a connection of their own
+	movedLast bool    // one of those was served last
 	sharing   sharing
 	served    uint64 // counts them
 	pressedAt int64  // step at which somebody waited because of others; zero: never
@@ -215,7 +215,7 @@ func (s *Session) drainWarpgate() {
 		return
 	}
 	s.retired, s.wanted = true, 0 // the Warpgate forgets those, too
-	s.failQueued()
+	s.waiting.fail()
 	s.updateLoad()
 	s.out.polite(s.takeIdle(len(s.idle))...)
 	s.drained()
@@ -272,7 +272,8 @@ func (s *Session) end(why error, final []byte) {
 	s.why = why
 	open := s.open
 	s.open, s.idle, s.wanted = nil, nil, 0
-	s.failWaiters()
+	s.waiting.fail()
+	s.moving.fail()
 	s.endShared(why)
 	s.updateLoad()
 	s.mu.Unlock()

@@ -73,41 +73,105 @@ func MayHold(held, free, share int) bool {
 type holder struct {
 	address Address
 	held    int
-	queue   waiters
+	queue   line   // for a place
+	moves   line   // with a place, for a connection that carries the rest of a response
 	newest  *Conn  // of those held
 	turn    uint64 // when it was served last, among those that waited
-	index   int    // among those that wait
 }
 
-// queues are the addresses that wait: first who holds fewest, then who was
-// served least recently.
-type queues []*holder
+// waits reports whether anything of h waits.
+func (h *holder) waits() bool { return h.queue.length+h.moves.length > 0 }
 
-func (q queues) Len() int { return len(q) }
+// line is what waits of one address, and where it stands among the addresses.
+type line struct {
+	waiters
+	of    *holder
+	index int
+}
 
-func (q queues) Less(i, j int) bool {
-	if q[i].held != q[j].held {
-		return q[i].held < q[j].held
+// lines are a heap of them: first who holds fewest, then who was served least recently.
+type lines []*line
+
+func (q lines) Len() int { return len(q) }
+
+func (q lines) Less(i, j int) bool {
+	a, b := q[i].of, q[j].of
+	if a.held != b.held {
+		return a.held < b.held
 	}
-	return q[i].turn < q[j].turn
+	return a.turn < b.turn
 }
 
-func (q queues) Swap(i, j int) {
+func (q lines) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
 
-func (q *queues) Push(h any) {
-	h.(*holder).index = len(*q)
-	*q = append(*q, h.(*holder))
+func (q *lines) Push(l any) {
+	l.(*line).index = len(*q)
+	*q = append(*q, l.(*line))
 }
 
-func (q *queues) Pop() any {
+func (q *lines) Pop() any {
 	last := len(*q) - 1
-	h := (*q)[last]
+	l := (*q)[last]
 	(*q)[last] = nil
 	*q = (*q)[:last]
-	return h
+	return l
+}
+
+// queue is what waits for one thing, address by address.
+type queue struct {
+	lines  lines
+	length int // of all of them
+}
+
+// first is whose turn it is, or nil.
+func (q *queue) first() *waiter {
+	if len(q.lines) == 0 {
+		return nil
+	}
+	return q.lines[0].first
+}
+
+// add makes a waiter in the line of an address.
+func (q *queue) add(l *line) *waiter {
+	w := l.push()
+	w.line = l
+	if q.length++; l.length == 1 {
+		heap.Push(&q.lines, l)
+	}
+	return w
+}
+
+// remove takes w out, and reports whether it was still there.
+func (q *queue) remove(w *waiter) bool {
+	l := w.line
+	if !l.remove(w) {
+		return false
+	}
+	if q.length--; l.length == 0 {
+		heap.Remove(&q.lines, l.index)
+	}
+	return true
+}
+
+// held says that an address holds more or fewer places than before.
+func (q *queue) held(l *line) {
+	if l.length > 0 {
+		heap.Fix(&q.lines, l.index)
+	}
+}
+
+// fail tells everybody who waits that there will be no connection.
+func (q *queue) fail() {
+	for _, l := range q.lines {
+		for w := l.pop(); w != nil; w = l.pop() {
+			w.conn <- nil
+		}
+	}
+	clear(q.lines)
+	q.lines, q.length = q.lines[:0], 0
 }
 
 // holder gives what the address holds, noting it down if need be. The lock is held.
@@ -121,6 +185,7 @@ func (s *Session) holder(a Address) *holder {
 		h.address = a
 	} else {
 		h = &holder{address: a}
+		h.queue.of, h.moves.of = h, h
 	}
 	if s.holders == nil {
 		s.holders = map[Address]*holder{}
@@ -132,7 +197,7 @@ func (s *Session) holder(a Address) *holder {
 // unneeded forgets h if it holds nothing, waits for nothing, and there are many. The
 // lock is held.
 func (s *Session) unneeded(h *holder) {
-	if h.held == 0 && h.queue.length == 0 && len(s.holders) > idleHolders {
+	if h.held == 0 && !h.waits() && len(s.holders) > idleHolders {
 		delete(s.holders, h.address)
 		h.turn = 0
 		s.spare = h
@@ -142,7 +207,7 @@ func (s *Session) unneeded(h *holder) {
 // forgetHolders forgets whoever holds nothing and waits for nothing. The lock is held.
 func (s *Session) forgetHolders() {
 	for a, h := range s.holders {
-		if h.held == 0 && h.queue.length == 0 {
+		if h.held == 0 && !h.waits() {
 			delete(s.holders, a)
 		}
 	}
@@ -186,9 +251,8 @@ func (s *Session) unhold(c *Conn) {
 
 // requeue moves h among those that wait, if it does. The lock is held.
 func (s *Session) requeue(h *holder) {
-	if h.queue.length > 0 {
-		heap.Fix(&s.waiting, h.index)
-	}
+	s.waiting.held(&h.queue)
+	s.moving.held(&h.moves)
 }
 
 // mayHold reports whether h may have one more place now. The lock is held.
@@ -199,10 +263,14 @@ func (s *Session) mayHold(h *holder) bool {
 	return h.held < s.share() || !s.pressed()
 }
 
-// mayTake reports whether h may have one of the idle connections now. If h holds many and
-// more connections are on their way, it may not: others get it. The lock is held.
-func (s *Session) mayTake(h *holder) bool {
-	return s.mayHold(h) && (h.held < crowd || len(s.idle) > leftIdle || s.wanted == 0)
+// mayTake reports whether h may have one of the idle connections now, and a place with it. The
+// lock is held.
+func (s *Session) mayTake(h *holder) bool { return s.mayHold(h) && s.leaves(h) }
+
+// leaves reports whether h leaves enough idle connections to others if it takes one. If h holds
+// many and more connections are on their way, it may not: others get it. The lock is held.
+func (s *Session) leaves(h *holder) bool {
+	return h.held < crowd || len(s.idle) > leftIdle || s.wanted == 0
 }
 
 // Spare reports whether there is plenty of room: most places are free, and the address
@@ -216,7 +284,7 @@ func (s *Session) Spare(client Address) bool {
 	if h := s.holders[client]; h != nil {
 		held = h.held + h.queue.length
 	}
-	return (s.inUse+s.queued+1)*spareInUse <= s.capacity && (held+1)*spareHeld <= s.capacity
+	return (s.inUse+s.waiting.length+1)*spareInUse <= s.capacity && (held+1)*spareHeld <= s.capacity
 }
 
 // share is how many places one address holds at most while others wait. The lock is
@@ -231,95 +299,77 @@ func (s *Session) pressed() bool {
 
 // enqueue makes a waiter for h, nil if too many wait. The lock is held.
 func (s *Session) enqueue(h *holder) *waiter {
-	if !MayHold(h.queue.length, s.hub.limits.MaxWaiters-s.queued, max(s.hub.limits.Share, aloneShare)) {
+	if !MayHold(h.queue.length, s.hub.limits.MaxWaiters-s.waiting.length, max(s.hub.limits.Share, aloneShare)) {
 		return nil
 	}
-	w := h.queue.push(h)
-	s.queued++
-	if h.queue.length == 1 {
-		heap.Push(&s.waiting, h)
-	}
-	return w
+	return s.waiting.add(&h.queue)
 }
 
 // dequeue takes w out, and reports whether it was still there. The lock is held.
 func (s *Session) dequeue(w *waiter) bool {
-	h := w.holder
-	if !h.queue.remove(w) {
+	if !s.waiting.remove(w) {
 		return false
 	}
-	s.queued--
-	if h.queue.length == 0 {
-		heap.Remove(&s.waiting, h.index)
-		s.unneeded(h)
-	}
+	s.unneeded(w.line.of)
 	return true
 }
 
-// serveWaiters gives idle connections to those that wait: to exchanges that have a place and
-// move to a connection of their own, then to the address that holds fewest. When that one may
-// have no more, none may. The lock is held.
+// serveWaiters gives idle connections to those that wait, of both kinds in turn: to exchanges
+// that have a place and move to a connection of their own, and to those that wait for a place.
+// Neither can keep the other waiting, and of each the address comes first that holds fewest. When
+// that one may have no more, none may. The lock is held.
 func (s *Session) serveWaiters() {
-	for len(s.idle) > 0 && s.movers.length > 0 {
+	for len(s.idle) > 0 {
+		moves, begins := s.moving.first(), s.waiting.first()
+		if moves != nil && !s.leaves(moves.line.of) {
+			moves = nil
+		}
+		if begins != nil && !s.mayTake(begins.line.of) {
+			begins = nil
+		}
+		if moves == nil && begins == nil {
+			return
+		}
 		c := s.popIdle()
-		c.carries = true
-		s.movers.pop().conn <- c
-	}
-	for len(s.idle) > 0 && len(s.waiting) > 0 && s.mayTake(s.waiting[0]) {
-		h := s.waiting[0]
-		w := h.queue.first
 		s.served++
-		h.turn = s.served
-		c := s.popIdle()
-		s.hold(h, c)
-		s.dequeue(w)
-		w.conn <- c
-	}
-}
-
-// failWaiters tells everybody who waits that there will be no connection. The lock is
-// held.
-func (s *Session) failWaiters() {
-	s.failQueued()
-	for w := s.movers.pop(); w != nil; w = s.movers.pop() {
-		w.conn <- nil
-	}
-}
-
-// failQueued is failWaiters for those that wait for a place. The lock is held.
-func (s *Session) failQueued() {
-	for _, h := range s.waiting {
-		for w := h.queue.pop(); w != nil; w = h.queue.pop() {
-			w.conn <- nil
+		if s.movedLast = begins == nil || moves != nil && !s.movedLast; s.movedLast {
+			moves.line.of.turn = s.served
+			c.carries = true
+			s.moving.remove(moves)
+			moves.conn <- c
+		} else {
+			begins.line.of.turn = s.served
+			s.hold(begins.line.of, c)
+			s.dequeue(begins)
+			begins.conn <- c
 		}
 	}
-	clear(s.waiting)
-	s.waiting, s.queued = s.waiting[:0], 0
 }
 
 // reclaim is called for w when it has waited for a while. If it waits because of what others
 // hold, every address is held to its share for some time. If one address holds more than
 // that now, its newest exchanges are ended, as many as others wait for. The lock is held.
 func (s *Session) reclaim(w *waiter) {
-	if s.mayHold(w.holder) {
+	h := w.line.of
+	if s.mayHold(h) {
 		return // it waits for one that is on its way
 	}
 	step := s.hub.step.Load()
 	if s.heaviest == nil || s.weighedAt != step { // looking at all costs something
-		s.heaviest, s.weighedAt = w.holder, step
-		for _, h := range s.holders {
-			if h.held > s.heaviest.held {
-				s.heaviest = h
+		s.heaviest, s.weighedAt = h, step
+		for _, other := range s.holders {
+			if other.held > s.heaviest.held {
+				s.heaviest = other
 			}
 		}
 	}
 	most := s.heaviest
-	if most.held <= w.holder.held {
+	if most.held <= h.held {
 		return
 	}
 	s.pressedAt = max(step, 1)
 	beyond := most.held - s.share()
-	for c := most.newest; c != nil && beyond > 0 && s.reclaiming < s.queued-most.queue.length; c = c.older {
+	for c := most.newest; c != nil && beyond > 0 && s.reclaiming < s.waiting.length-most.queue.length; c = c.older {
 		beyond--
 		if !c.reclaimed.Swap(true) {
 			s.reclaiming++

@@ -58,7 +58,7 @@ func (s *Session) TryShared(client Address) *Conn {
 	switch {
 	case s.why != nil || s.retired || s.leaving || s.inUse < s.hub.limits.ShareFrom:
 		return nil
-	case s.queued > 0 && s.inUse+s.queued >= s.capacity: // the places are for those that wait
+	case s.waiting.length > 0 && s.inUse+s.waiting.length >= s.capacity: // the places are for those that wait
 		return nil
 	case !s.shares():
 		return nil
@@ -282,8 +282,7 @@ func (s *Session) refusedShared() {
 }
 
 // carry finds a connection of its own for the rest of c's response, and names the stream on
-// it. An exchange that has a place has a claim to a connection, before those that wait for a
-// place.
+// it. An exchange that has a place and those that wait for one are served in turn.
 func (s *Session) carry(ctx context.Context, c *Conn, number uint32) (net.Conn, error) {
 	var err error
 	for range maxLends {
@@ -312,14 +311,14 @@ func (s *Session) lend(ctx context.Context, c *Conn) (*Conn, error) {
 		s.mu.Unlock()
 		return nil, ErrGone
 	}
-	if len(s.idle) > 0 {
+	if len(s.idle) > 0 && s.leaves(c.holder) {
 		own := s.popIdle()
 		own.carries, c.lent = true, own
 		s.refill()
 		s.mu.Unlock()
 		return own, nil
 	}
-	w := s.movers.push(nil)
+	w := s.moving.add(&c.holder.moves)
 	s.refill()
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, s.hub.limits.Wait)
@@ -330,7 +329,8 @@ func (s *Session) lend(ctx context.Context, c *Conn) (*Conn, error) {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	if s.movers.remove(w) {
+	if s.moving.remove(w) {
+		s.unneeded(w.line.of)
 		s.mu.Unlock()
 		return nil, fmt.Errorf("%w: %w", ErrOverloaded, ctx.Err())
 	}

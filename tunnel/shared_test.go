@@ -485,6 +485,66 @@ func TestShared_WaitersComeFirst(t *testing.T) {
 	}
 }
 
+// One address whose responses wait for connections of their own keeps nobody else waiting: neither
+// another's response, nor another's exchange that waits for a place.
+func TestRow7_ACrowdOfLargeResponses(t *testing.T) {
+	const crowd, places = 12, 40
+	var dials atomic.Int64
+	more := make(chan struct{})
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials.Add(1) > 4 { // control, shared, and two of their own
+			select {
+			case <-more:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	e := startEdge(t, newAuthority(t), "", tunnel.HubConfig{Limits: tunnel.Limits{ShareFrom: 1, MaxConns: places, Share: 100, LowWater: 1, HighWater: 1}})
+	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{Serve: serveLines, Dial: dial})
+	s := e.session()
+	held := []*tunnel.Conn{checkout(t, s)}
+	skipUnlessShared(t, s)
+	eventually(t, "all that are dialled", func() bool { return dials.Load() >= 4 && s.Idle() == 1 })
+	held = append(held, checkout(t, s))
+	moved := make(chan tunnel.Address, crowd+1)
+	moves := func(client tunnel.Address) (c *tunnel.Conn) {
+		c = shared(t, s, client)
+		before := s.Moving()
+		go func() {
+			c.SetDeadline(time.Now().Add(patience))
+			fmt.Fprintln(c, "big 100000")
+			if _, err := io.ReadFull(c, make([]byte, 60_000)); err == nil { // more than is shared
+				moved <- client
+			}
+		}()
+		eventually(t, "a response that waits", func() bool { return s.Moving() == before+1 })
+		return c
+	}
+	for range crowd {
+		held = append(held, moves(greedy))
+	}
+	held = append(held, moves(modest))
+	waiter := make(chan *tunnel.Conn, 1)
+	go func() { waiter <- checkoutFor(t, s, modest+1) }()
+	eventually(t, "one that waits", func() bool { return e.Waiting() == 1 })
+	for range 2 {
+		more <- struct{}{}
+	}
+	held = append(held, receive(t, "a place", waiter))
+	if a := receive(t, "a response", moved); a != modest {
+		t.Errorf("a response to %v came first", a)
+	}
+	close(more)
+	for range crowd {
+		receive(t, "a response of the crowd", moved)
+	}
+	for _, c := range held {
+		c.Discard()
+	}
+}
+
 // A path that loses segments is left by shared exchanges.
 func TestShared_LeavesALossyPath(t *testing.T) {
 	_, _, s, own := sharing(t, tunnel.Limits{}, tunnel.LinkConfig{})
