@@ -2,21 +2,30 @@ package forward
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/mezusphere/mezu/h2"
 )
 
 // shared is the lanes to a workload of HTTP/2 that answers nothing.
 func shared(t *testing.T, life time.Duration) *lanes {
+	server := h2.NewServer(h2.ServerConfig{Serve: func(*h2.Stream) {}})
+	return lanesTo(t, life, server.Close, func(c net.Conn) { server.ServeConn(c, everybody{}, nil) })
+}
+
+// lanesTo is the lanes to a workload that serves its connections so, until it is closed.
+func lanesTo(t *testing.T, life time.Duration, closed func(), serve func(net.Conn)) *lanes {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := h2.NewServer(h2.ServerConfig{Serve: func(*h2.Stream) {}})
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -25,7 +34,7 @@ func shared(t *testing.T, life time.Duration) *lanes {
 				return
 			}
 			serving.Go(func() {
-				server.ServeConn(c, everybody{}, nil)
+				serve(c)
 				c.Close()
 			})
 		}
@@ -37,7 +46,7 @@ func shared(t *testing.T, life time.Duration) *lanes {
 		f.beside.Wait()
 		f.crew.Close()
 		l.Close()
-		server.Close()
+		closed()
 		serving.Wait()
 	})
 	return &lanes{f: f, two: true, life: life, dial: func(ctx context.Context, _ time.Time) (net.Conn, error) {
@@ -103,17 +112,32 @@ func TestLanes_IdleEnd(t *testing.T) {
 	used := l.taken(t, sharedUpload)
 	idle := l.taken(t, sharedUpload)
 	idle.give(sharedUpload)
-	for len(l.known()) != 1 {
-		time.AfterFunc(time.Millisecond, l.change)
-		<-l.changes()
-	}
+	l.await(func() bool { return len(l.known()) == 1 })
 	if l.known()[0] != used {
 		t.Error("the one in use was closed")
 	}
 	used.give(sharedUpload)
-	for len(l.known()) > 0 {
-		time.AfterFunc(time.Millisecond, l.change)
-		<-l.changes()
+	l.await(func() bool { return len(l.known()) == 0 })
+}
+
+// TestLanes_AllowFew: a new connection begins with what the workload has said of others, or each request
+// of a crowd would be refused once more by each.
+func TestLanes_AllowFew(t *testing.T) {
+	var conns atomic.Int64
+	l := lanesTo(t, time.Hour, func() {}, func(c net.Conn) {
+		if conns.Add(1) == 1 { // the others say nothing
+			http2.NewFramer(c, nil).WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 2})
+		}
+		io.Copy(io.Discard, c)
+	})
+	first := l.taken(t, 0)
+	l.await(func() bool { return first.client.Allowed() == 2 })
+	places := map[*lane]int{first: 1}
+	for range 5 {
+		places[l.taken(t, 0)]++
+	}
+	if len(places) != 3 || places[first] != 2 {
+		t.Errorf("6 exchanges are on %d connections that take 2 each", len(places))
 	}
 }
 
@@ -122,6 +146,15 @@ func (l *lanes) known() []*lane {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]*lane(nil), l.open...)
+}
+
+// await waits until something is so, which may become so without a change.
+func (l *lanes) await(so func() bool) {
+	for !so() {
+		changed := l.changes()
+		time.AfterFunc(time.Millisecond, l.change)
+		<-changed
+	}
 }
 
 // changes is closed at the next change.
