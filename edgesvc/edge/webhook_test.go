@@ -126,6 +126,41 @@ func (a *target) delivers(b *browser, version string) {
 	}
 }
 
+// TestWebhook_BodiesAreForgotten: what was kept of a delivery is free when it is answered, not when the
+// next request comes on its connection.
+func TestWebhook_BodiesAreForgotten(t *testing.T) {
+	a := hooked(t)
+	const conns, size = 4, 2 << 20
+	body := strings.Repeat("a", size)
+	for name, two := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		for what, path := range map[string]string{"genuine": "/hub/", "forged": "/hub/forged", "an attack": "/guarded/"} {
+			var all []*browser
+			for range conns {
+				b := a.world.browser().from(1, two)
+				b.client.Timeout = frames.Patience
+				b.send("POST", path, "{}", "X-Hub-Signature-256", "sha256="+signed("It's a Secret to Everybody", "{}"))
+				all = append(all, b)
+			}
+			before := live()
+			for _, b := range all {
+				signature := signed("It's a Secret to Everybody", body)
+				if what == "forged" {
+					signature = signed("another", body)
+				}
+				if got := b.send("POST", path, body, "X-Hub-Signature-256", "sha256="+signature); got.StatusCode/100 == 5 {
+					t.Errorf("%s over %s: %s", what, name, got.Status)
+				}
+			}
+			if each := (live() - before) / conns; each > size/2 {
+				t.Errorf("%s over %s: %d KiB are in use for each connection that waits", what, name, each>>10)
+			}
+			for _, b := range all {
+				b.client.CloseIdleConnections()
+			}
+		}
+	}
+}
+
 // The edge itself says 100 to a client that waits before it sends what is to be verified, and takes a
 // body whose length isn't said.
 func TestWebhook_BodiesOfAllKinds(t *testing.T) {

@@ -133,8 +133,10 @@ func (k *kept) next(read func(relay.Source) ([]byte, error)) (p []byte, err erro
 	}
 }
 
-// free gives the memory back.
+// free gives the memory back. The exchange knows k until the next request of its connection, which
+// may never come.
 func (k *kept) free() {
+	k.body, k.x.Judge = nil, nil
 	if k.taken > 0 {
 		k.x.s.kept.give(tunnel.AddressOf(k.x.Client), k.x.Environment, k.taken)
 		k.taken = 0
