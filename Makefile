@@ -158,12 +158,15 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
+# What is said of memory and of thousands of connections is looked at without the race detector too: it takes
+# many times as much of both.
 soak: export MEZU_TEST_TOOLS := installed
 soak: tools-for-test before ## the long forms of tests and an upgrade from COMMIT; then with the race detector everything that moves bytes SOAK times, what make test leaves without it, and all of e2e; hours
-	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/...
+	MEZU_SOAK=1 go test -timeout 4h ./edgesvc/store/... ./edgesvc/edge ./edgesvc/edge/waf
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h $(filter-out ./e2e/browser,$(UNRACED))
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -count=1 -timeout 2h ./e2e ./e2e/browser
+	MEZU_SOAK=1 go test -count=1 -timeout 1h -run '^Test(P20_Crowd|P27_Bombs|AttackSlowCrowd)$$' ./e2e
 	cd release && MEZU_SOAK=1 go test -count=1 -timeout 2h ./...
 	MEZU_SOAK=1 go test -count=1 -timeout 2h ./cli/update
 

@@ -39,6 +39,7 @@ func newWorkload(t *testing.T, h2c bool) *workload {
 	mux.HandleFunc("/", wl.echo)
 	mux.HandleFunc("/bytes/{n}", wl.bytes)
 	mux.HandleFunc("/sum", wl.sum)
+	mux.HandleFunc("/sum/", wl.sum)
 	mux.HandleFunc("/events", wl.events)
 	mux.HandleFunc("/hold", wl.hold)
 	mux.HandleFunc("/slow/{ms}", wl.slow)
