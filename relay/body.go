@@ -78,7 +78,7 @@ func (b *Body) Rewind() bool {
 // Close gives borrowed memory back.
 func (b *Body) Close() {
 	if b.big != nil {
-		bigPool.Put(b.big)
+		returnBulk(b.big)
 		b.big = nil
 	}
 }
@@ -210,7 +210,7 @@ func (b *Body) piece() ([]byte, error) {
 			return nil, unexpected(err, b.framing)
 		}
 		if r.w-r.r >= smallBuffer && want > smallBuffer {
-			b.big = bigPool.Get().(*[]byte)
+			b.big = r.borrowBulk()
 		}
 	}
 	p := r.buf[r.r:r.w]

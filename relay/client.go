@@ -46,7 +46,7 @@ type Client struct {
 // Reset begins to serve a connection with these bounds on reads and writes.
 func (c *Client) Reset(conn net.Conn, read, write time.Duration) {
 	c.Conn = conn
-	c.Reader.Tunnel = c.Typed
+	c.Reader.Tunnel, c.Reader.records = c.Typed, true
 	c.Timed.Wrap(conn, read, write)
 	c.Reader.Reset(&c.Timed)
 	c.Writer.Reset(&c.Timed)

@@ -53,10 +53,12 @@ const (
 	// tunnelInterims is how many times as many may come at once on a tunnel: the
 	// other end held them to their rate, and the network may have held them up.
 	tunnelInterims = 16
-	// smallBuffer holds the usual head with a small body; bigBuffer a whole TLS
-	// record and is borrowed only while bulk flows.
-	smallBuffer = 4 << 10
-	bigBuffer   = 32 << 10
+	// smallBuffer holds the usual head with a small body. The others are borrowed only while
+	// bulk flows: recordBuffer holds all that one read of a TLS connection gives, bigBuffer what
+	// is worth a system call of another one.
+	smallBuffer  = 4 << 10
+	recordBuffer = 16 << 10
+	bigBuffer    = 32 << 10
 )
 
 // Errors of reading a message. Each is a *mezu.Error or one of these.
@@ -74,6 +76,7 @@ func malformed(detail string) error { return &mezu.Error{Code: mezu.CodeNotCanon
 var ErrMalformedResponse = errors.New("malformed response")
 
 var smallPool = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+var recordPool = sync.Pool{New: func() any { b := make([]byte, recordBuffer); return &b }}
 var bigPool = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &b }}
 
 // Reader reads messages from one connection through a buffer. It borrows the buffer while
@@ -83,6 +86,8 @@ var bigPool = sync.Pool{New: func() any { b := make([]byte, bigBuffer); return &
 type Reader struct {
 	// Tunnel says that the other end of a tunnel sends, see tunnelRoom.
 	Tunnel bool
+
+	records bool // src is TLS
 
 	src  io.Reader
 	buf  []byte
@@ -97,6 +102,23 @@ type Reader struct {
 func (r *Reader) Reset(src io.Reader) {
 	r.Release()
 	r.src, r.emptied = src, false
+}
+
+// borrowBulk gives a buffer for bulk.
+func (r *Reader) borrowBulk() *[]byte {
+	if r.records {
+		return recordPool.Get().(*[]byte)
+	}
+	return bigPool.Get().(*[]byte)
+}
+
+// returnBulk takes it back.
+func returnBulk(b *[]byte) {
+	if len(*b) == recordBuffer {
+		recordPool.Put(b)
+	} else {
+		bigPool.Put(b)
+	}
 }
 
 // Release gives the buffer back. What was in it is lost.

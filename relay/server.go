@@ -46,7 +46,7 @@ func (s *Server) Begin(call *Call) {
 	s.typed, s.told, s.unsent = false, false, false
 	s.timed.wrap(s.conn, s.writeBy, impatience, max(call.Response, impatience))
 	s.reader.Reset(&s.timed)
-	s.reader.Tunnel = call.Tunnel
+	s.reader.Tunnel, s.reader.records = call.Tunnel, call.Tunnel
 	s.writer.Reset(&s.timed)
 	s.writer.Gathered(s.Head(s.writer.Room()))
 }
