@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 // Parts of the names of figures beside hostile connections.
 const (
 	beforeAttack, besideAttack = "alone before ", "beside 5,000 "
+	amidAttack                 = "while what they ask for comes, 5,000 "
 	perHostile                 = ": KiB each"
 	letIn                      = ": of them let in"
 )
@@ -35,6 +37,11 @@ const (
 	// hostileHello lies between two new connections that send the first message of a
 	// handshake and nothing else: 500 a second, so that 5,000 are there for ten seconds each.
 	hostileHello = 2 * time.Millisecond
+	// Hostile connections have all that they wait for when the target takes less than quiet of a
+	// core for quietStep. quietTime is the longest wait for that: slow heads are cut soon.
+	quiet     = 0.25
+	quietStep = 250 * time.Millisecond
+	quietTime = 5 * time.Second
 )
 
 // hostileKind is what one kind of hostile connection says first, and whether it sends a byte
@@ -140,6 +147,10 @@ func (b *bench) takeAttackOf(ctx context.Context, round int, t target, kind stri
 	if _, err := fmt.Sscan(line, &in); err != nil {
 		return fmt.Errorf("it said %q: %w", line, err)
 	}
+	amid, err := amidRequests(ctx, t)
+	if err != nil {
+		return err
+	}
 	beside, err := smallRequests(ctx, t, crowdLength)
 	if err != nil {
 		return err
@@ -149,12 +160,44 @@ func (b *bench) takeAttackOf(ctx context.Context, round int, t target, kind stri
 		return err
 	}
 	putPercentiles(b, round, "attack", t.name, beforeAttack+kind, alone)
+	putPercentiles(b, round, "attack", t.name, amidAttack+kind, amid)
 	putPercentiles(b, round, "attack", t.name, besideAttack+kind, beside)
 	b.results.put(round, "attack", t.name, besideAttack+kind+letIn, in)
 	if t.name != nameNginx { // whose workers hold its connections
 		b.results.put(round, "attack", t.name, besideAttack+kind+perHostile, (after-before)/max(in, 1))
 	}
 	return nil
+}
+
+// amidRequests are small requests until the target is quiet.
+func amidRequests(ctx context.Context, t target) (took []float64, err error) {
+	ask := make(chan error, 1)
+	amid, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		var err error
+		took, err = smallRequests(amid, t, quietTime)
+		ask <- err
+	}()
+	for used := math.Inf(1); used > quiet && len(ask) == 0; {
+		before, err := t.usage()
+		if err == nil {
+			err = pauseFor(ctx, quietStep)
+		}
+		if err != nil {
+			return nil, err
+		}
+		after, err := t.usage()
+		if err != nil {
+			return nil, err
+		}
+		used = 0
+		for i := range after {
+			used += (after[i].cpu - before[i].cpu) / quietStep.Seconds()
+		}
+	}
+	stop()
+	return took, <-ask
 }
 
 // runAttack is many hostile connections of one kind. It says how many were let in when all of
