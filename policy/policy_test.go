@@ -609,6 +609,28 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
+// Patterns whose literal beginnings are prefixes of one another are tried by priority, however many
+// of them a path begins with.
+func TestNestedLiterals(t *testing.T) {
+	for _, depth := range []int{1, 3, 8, 9, 40} {
+		var routes []mezu.Route
+		for i := range depth {
+			// Of those that match, the one with the highest priority lies in the middle.
+			routes = append(routes, mezu.Route{Name: fmt.Sprint("n", i), Regexp: "/" + strings.Repeat("a", i) + "[ab]*x?", Priority: (i * 7) % depth})
+		}
+		table := table(t, append(routes, mezu.Route{Name: "other", Regexp: "/b[0-9]", Priority: 1000}, mezu.Route{Name: "open", Prefix: "/"})...)
+		for length := range depth + 2 {
+			r := request(t, "GET", "/"+strings.Repeat("a", length)+"bx")
+			want, _ := table.Explain(r) // looks at all of them in turn
+			if got := table.Decide(r); got.Route.Name != want.Route.Name {
+				t.Errorf("%d patterns, %d times a: %s, want %s", depth, length, got.Route.Name, want.Route.Name)
+			}
+		}
+		expect(t, table, request(t, "GET", "/c"), "", "open")
+		expect(t, table, request(t, "GET", "/b7"), "", "other")
+	}
+}
+
 // TestRow4_StoredPatternsClose: a pattern that costs more than is allowed, stored by a
 // build that knew no such limit, closes what it may be about and nothing else.
 func TestRow4_StoredPatternsClose(t *testing.T) {

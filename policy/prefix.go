@@ -8,18 +8,18 @@ import (
 )
 
 // prefixes finds the longest of many prefixes of a path with one binary search.
-type prefixes struct {
+type prefixes[T any] struct {
 	values []string // sorted
-	groups []*group
+	items  []T
 	// parent is the index of the longest other value that is a prefix of this
 	// one, -1 if there is none.
 	parent []int
 }
 
-func newPrefixes(groups map[string]*group) prefixes {
-	p := prefixes{values: slices.Sorted(maps.Keys(groups))}
+func newPrefixes[T any](items map[string]T) prefixes[T] {
+	p := prefixes[T]{values: slices.Sorted(maps.Keys(items))}
 	for i, v := range p.values {
-		p.groups = append(p.groups, groups[v])
+		p.items = append(p.items, items[v])
 		// In sorted order a value follows its parent directly or follows
 		// another descendant of it.
 		parent := i - 1
@@ -31,29 +31,22 @@ func newPrefixes(groups map[string]*group) prefixes {
 	return p
 }
 
-// longest is the group of the longest prefix of path, nil if there is none.
+// find is the index of the longest prefix of path, -1 if there is none. The others are its
+// ancestors.
 //
 // All values between a prefix of path and path, in order, begin with that
 // prefix. So each prefix of path is the last value not after path or one of its
 // ancestors, and the first of these that is short enough is the longest.
-func (p *prefixes) longest(path string, tr *trace) *group {
+func (p *prefixes[T]) find(path string) int {
 	i := sort.Search(len(p.values), func(i int) bool { return p.values[i] > path }) - 1
 	if i < 0 {
-		return nil
+		return -1
 	}
 	common := commonPrefix(p.values[i], path)
 	for i >= 0 && len(p.values[i]) > common {
 		i = p.parent[i]
 	}
-	if i < 0 {
-		return nil
-	}
-	if tr != nil {
-		for j := p.parent[i]; j >= 0; j = p.parent[j] {
-			tr.pass(p.groups[j].routes[0], "a longer prefix matches")
-		}
-	}
-	return p.groups[i]
+	return i
 }
 
 func commonPrefix(a, b string) int {

@@ -18,7 +18,8 @@ type Table struct {
 	bundle   *mezu.Bundle
 	exact    map[string]*group
 	patterns []pattern // in the order in which they are tried
-	prefixes prefixes
+	literals literals  // of the patterns
+	prefixes prefixes[*group]
 	// addresses are the environment's own rules, spared is whom its maintenance lets pass, and
 	// maintained is what the others read, and in how many seconds they may try again.
 	addresses  addresses
@@ -78,7 +79,7 @@ func Compile(b *mezu.Bundle) (*Table, error) {
 	if err := t.addPatterns(patterns); err != nil {
 		return nil, fmt.Errorf("compiling bundle %s: %w", b.Position, err)
 	}
-	t.prefixes = newPrefixes(prefixed)
+	t.literals, t.prefixes = newLiterals(t.patterns), newPrefixes(prefixed)
 	return t, nil
 }
 
@@ -124,7 +125,8 @@ func (t *Table) match(path string, tr *trace) (*group, Decision) {
 	if g := t.exact[path]; g != nil {
 		return g, Decision{}
 	}
-	for i := range t.patterns {
+	c := t.literals.of(path, tr != nil)
+	for i := c.next(); i >= 0; i = c.next() {
 		p := &t.patterns[i]
 		switch {
 		case !strings.HasPrefix(path, p.Literal):
@@ -138,7 +140,21 @@ func (t *Table) match(path string, tr *trace) (*group, Decision) {
 		}
 		tr.pass(p.group.routes[0], "the pattern does not match")
 	}
-	return t.prefixes.longest(path, tr), Decision{}
+	return t.longest(path, tr), Decision{}
+}
+
+// longest is the group of the longest prefix of path, nil if there is none.
+func (t *Table) longest(path string, tr *trace) *group {
+	i := t.prefixes.find(path)
+	if i < 0 {
+		return nil
+	}
+	if tr != nil {
+		for j := t.prefixes.parent[i]; j >= 0; j = t.prefixes.parent[j] {
+			tr.pass(t.prefixes.items[j].routes[0], "a longer prefix matches")
+		}
+	}
+	return t.prefixes.items[i]
 }
 
 var pathTooLong = fmt.Sprintf("a path of more than %d bytes can't be matched by the routes with a regexp", mezu.MaxRegexpPath)
