@@ -166,7 +166,7 @@ soak: tools-for-test before ## the long forms of tests and an upgrade from COMMI
 	go test -race -count $(SOAK) -timeout 4h $$(go list ./tunnel/... ./relay/... ./pipe/... ./preface/... ./daemon/... ./edgesvc/... ./cmd/... | grep -v '/store/etcd$$')
 	go test -race -timeout 2h $(filter-out ./e2e/browser,$(UNRACED))
 	MEZU_SOAK=1 MEZU_BEFORE=$(BEFORE) go test -race -count=1 -timeout 2h ./e2e ./e2e/browser
-	MEZU_SOAK=1 go test -count=1 -timeout 1h -run '^Test(P20_Crowd|P27_Bombs|AttackSlowCrowd)$$' ./e2e
+	MEZU_SOAK=1 go test -count=1 -timeout 1h -run '^Test(P20_Crowd|P27_Bombs|AttackSlowCrowd|SlowHTTPTest)$$' ./e2e
 	cd release && MEZU_SOAK=1 go test -count=1 -timeout 2h ./...
 	MEZU_SOAK=1 go test -count=1 -timeout 2h ./cli/update
 
