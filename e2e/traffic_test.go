@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,9 +42,9 @@ func TestTraffic_Streams(t *testing.T) {
 		grpcError(t, c, wl)
 	})
 	wl := newWorkload(t, false)
-	w := newWorld(t, 1, everythingOn())
+	w := newWorld(t, 0, everythingOn())
+	e := w.addEdgeIn([]string{"TMPDIR=" + filepath.Join(w.dir, "nowhere")}, "edge-1") // as in a container whose root is read-only
 	w.addGate("gate", wl.addr())
-	e := w.edges[0]
 	for version, client := range map[string]*http.Client{"HTTP/1.1": w.http(e), "HTTP/2": w.http2(e)} {
 		t.Run("event stream over "+version, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -43,6 +43,9 @@ func (p *program) serve(ctx context.Context, role string, args []string) (int, e
 		return exit.Of(err), err
 	}
 	process.LimitMemory()
+	if err := process.MakeTemporaryIn(c.stateOf(role, roleEdge)); err != nil {
+		return exit.Of(err), err
+	}
 	p.outlets.Serve()
 	drain, cut, stop := process.Signals(ctx)
 	defer stop()
