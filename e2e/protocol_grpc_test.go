@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/mezusphere/mezu"
 )
 
 // grpcMessage is larger than the messages of the tests: 4 MiB and some.
@@ -172,7 +174,8 @@ func (w *world) grpc(t *testing.T, e *edgeNode) *grpc.ClientConn {
 func TestGRPC(t *testing.T) {
 	t.Parallel()
 	wl := newGRPCWorkload(t)
-	w := newWorld(t, 1, open)
+	w := newWorld(t, 1, mezu.Route{Prefix: grpcPrefix}, mezu.Route{Name: "limited", Prefix: grpcPrefix, Headers: map[string]string{"limited": "yes"}, WAF: mezu.WAFBlock,
+		RateLimit: &mezu.RateLimit{Requests: 2, Per: mezu.Duration(time.Hour), By: mezu.LimitByIP}})
 	w.addGate("gate", "h2c://"+wl.addr)
 	c := w.grpc(t, w.edges[0])
 	for _, test := range []struct {
@@ -180,7 +183,7 @@ func TestGRPC(t *testing.T) {
 		run  func(*testing.T, *grpc.ClientConn, *grpcWorkload)
 	}{
 		{"unary", grpcUnary}, {"error", grpcError}, {"server streaming", grpcDown}, {"client streaming", grpcUp},
-		{"ping-pong", grpcPingPong}, {"deadline", grpcDeadline}, {"cancel", grpcCancel}, {"cancel of a stream", grpcCancelStream}, {"beside", grpcBeside},
+		{"ping-pong", grpcPingPong}, {"deadline", grpcDeadline}, {"cancel", grpcCancel}, {"cancel of a stream", grpcCancelStream}, {"beside", grpcBeside}, {"limited", grpcLimited},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, c, wl) })
 	}
@@ -391,4 +394,54 @@ func grpcBeside(t *testing.T, c *grpc.ClientConn, wl *grpcWorkload) {
 			t.Errorf("a stream ends with %v", err)
 		}
 	}
+}
+
+// grpcLimited: a stream counts once for its route's limit and is judged once by its firewall, however many
+// messages it has, and goes on while others are refused.
+func grpcLimited(t *testing.T, c *grpc.ClientConn, _ *grpcWorkload) {
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "limited", "yes"), patience)
+	defer cancel()
+	begin := func() (grpc.ClientStream, error) {
+		s, err := c.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, grpcPrefix+"Both")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, turn(s)
+	}
+	s, err := begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if err := turn(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if head, err := s.Header(); err != nil || strings.Join(head["ratelimit"], "|") != `"default";r=1;t=1800` || strings.Join(head["ratelimit-policy"], "|") != `"default";q=2;w=3600` {
+		t.Errorf("the head of the first stream is %v, %v", head, err)
+	}
+	if _, err := begin(); err != nil {
+		t.Errorf("a second stream: %v", err)
+	}
+	if _, err := begin(); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "429") {
+		t.Errorf("a third stream: %v", err)
+	}
+	if err := turn(s); err != nil {
+		t.Errorf("the first stream, after another was refused: %v", err)
+	}
+}
+
+// turn sends a message on a stream of Both, and takes its answer. A firewall that looked at it would take
+// it for an attack.
+func turn(s grpc.ClientStream) error {
+	sent := []byte("1' UNION SELECT password FROM users -- ")
+	got := new(wrapperspb.BytesValue)
+	s.SendMsg(wrapperspb.Bytes(sent)) // what goes wrong is told by what follows
+	if err := s.RecvMsg(got); err != nil {
+		return err
+	}
+	if !bytes.Equal(got.Value, sent) {
+		return fmt.Errorf("%q came back", got.Value)
+	}
+	return nil
 }
