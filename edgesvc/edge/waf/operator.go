@@ -3,10 +3,8 @@ package waf
 import (
 	"io/fs"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins"
@@ -45,14 +43,14 @@ func (f ruleFiles) ReadFile(name string) ([]byte, error) {
 // patterns share an automaton, whatever sets of rules have them.
 var register = sync.OnceFunc(func() {
 	var mu sync.Mutex
-	known, rest := map[string]*pattern{}, &rest{}
+	known := map[string]*pattern{}
 	plugins.RegisterOperator(operator, func(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if p := known[o.Arguments]; p != nil {
 			return p, nil
 		}
-		p, err := newPattern(o.Arguments, rest)
+		p, err := newPattern(o.Arguments)
 		if err != nil {
 			return nil, err
 		}
@@ -61,45 +59,24 @@ var register = sync.OnceFunc(func() {
 	})
 })
 
-const (
-	// restEvery is how many bytes are matched before others may go on, some 0.3 ms. The scheduler
-	// by itself would let the worst body keep a core from them for 10 ms at a time.
-	restEvery = 64 << 10
-	// callBytes stands for what a pattern costs beside its text.
-	callBytes = 64
-)
-
-// rest has whoever matches patterns leave the core to others now and then.
-type rest struct{ matched atomic.Int64 }
-
-// take counts a text, and rests if it is time to.
-func (r *rest) take(bytes int) {
-	n := int64(bytes) + callBytes
-	if sum := r.matched.Add(n); sum/restEvery != (sum-n)/restEvery {
-		runtime.Gosched()
-	}
-}
-
 // pattern is one of a rule.
 type pattern struct {
 	re   *regexp.Regexp
 	auto *automaton // nil if it has none
-	rest *rest
 }
 
-func newPattern(source string, rest *rest) (*pattern, error) {
+func newPattern(source string) (*pattern, error) {
 	source = "(?sm)" + source // as @rx has it
 	re, err := regexp.Compile(source)
 	if err != nil {
 		return nil, err
 	}
 	auto, err := newAutomaton(source)
-	return &pattern{re, auto, rest}, err
+	return &pattern{re, auto}, err
 }
 
 // Evaluate reports whether the pattern matches, and says what its groups are to a rule that asks.
 func (p *pattern) Evaluate(tx plugintypes.TransactionState, value string) bool {
-	p.rest.take(len(value))
 	end, sure := -1, false
 	if p.auto != nil {
 		end, sure = p.auto.match(value)
