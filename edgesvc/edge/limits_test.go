@@ -196,6 +196,11 @@ func TestLimits_RefusedSessions(t *testing.T) {
 		}
 		w.limited("one more", show(20, "/my/"), 3*time.Second)
 		w.limited("where a login is optional", show(21, "/any/"), 3*time.Second)
+		own := show(23, "/.mezu/session")
+		w.limited("at the edge's own path", own, 3*time.Second)
+		if wait := own.Header.Get("Retry-After"); wait != "3" && wait != "2" {
+			t.Errorf("at the edge's own path over %s: Retry-After: %s", own.Proto, wait)
+		}
 		if a := show(22, "/"); a.StatusCode != 200 {
 			t.Errorf("where nobody asks, over %s: %s", a.Proto, a.Status)
 		}

@@ -38,6 +38,7 @@ func (f *firewall) decide(x *Exchange, at policy.Step, v waf.Verdict, err error)
 	case refusal && i.Detect:
 		i.Result, i.Partial = waf.Exceeds, "turn"
 	case refusal:
+		x.Wait = v.Wait
 		return err
 	case err != nil:
 		return &mezu.Error{Code: mezu.CodeInternal, Cause: fmt.Errorf("judging by the firewall: %w", err)}

@@ -3,6 +3,7 @@ package filter
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/edgesvc/edge/session"
@@ -92,5 +93,19 @@ func TestP36_PanicOfTheFirewall(t *testing.T) {
 			}()
 			chain.After(asking("", "", detect))
 		}()
+	}
+}
+
+// Whoever has taken their share of the firewall's time is told when it looks at more, unless attacks are only
+// detected.
+func TestFirewall_TellsTheWait(t *testing.T) {
+	f := &firewall{inspected: func(*Inspection) {}}
+	share := &mezu.Error{Code: mezu.CodeRateLimited}
+	for _, detect := range []bool{false, true} {
+		x := asking("", "", detect)
+		err := f.decide(x, policy.StepHead, waf.Verdict{Wait: time.Second}, share)
+		if detect && (err != nil || x.Wait != 0) || !detect && (err != share || x.Wait != time.Second) {
+			t.Errorf("detecting %v: %v, a wait of %v", detect, err, x.Wait)
+		}
 	}
 }

@@ -83,34 +83,37 @@ func (t *turns) taken() int {
 }
 
 // take waits for a turn. free says that the address may take as much as it likes. The turn is over
-// when done is called.
-func (t *turns) take(environment string, address tunnel.Address, heavy, free bool) (done func(), err error) {
+// when done is called. If the address has taken its share, wait is how long it takes no more.
+func (t *turns) take(environment string, address tunnel.Address, heavy, free bool) (done func(), wait time.Duration, err error) {
 	kind := 0
 	if heavy {
 		kind = 1
 	}
 	t.mu.Lock()
+	if !free {
+		wait = t.exceeded(address)
+	}
 	switch {
-	case !free && t.exceeded(address):
+	case wait > 0:
 		t.mu.Unlock()
-		return nil, errShare
+		return nil, wait, errShare
 	case t.may(kind) && t.queues[kind].empty():
 		t.start(kind)
 		t.mu.Unlock()
 	case t.waiting >= maxWaiting:
 		t.mu.Unlock()
-		return nil, errBusy
+		return nil, 0, errBusy
 	default:
 		w := &waiter{turn: make(chan struct{})}
 		t.queues[kind].add(environment, address, w)
 		t.waiting++
 		t.mu.Unlock()
 		if !t.wait(w) {
-			return nil, errBusy
+			return nil, 0, errBusy
 		}
 	}
 	began := t.now()
-	return func() { t.end(kind, address, t.now().Sub(began)) }, nil
+	return func() { t.end(kind, address, t.now().Sub(began)) }, 0, nil
 }
 
 // wait waits until it is w's turn.
@@ -188,9 +191,11 @@ func (t *turns) level(address tunnel.Address) time.Duration {
 	return max(0, s.level-time.Duration(float64(t.now().Sub(s.at))*t.rate()))
 }
 
-// exceeded reports whether an address has taken its share.
-func (t *turns) exceeded(address tunnel.Address) bool {
-	return t.level(address) > time.Duration(t.rate()*float64(shareWindow))
+// exceeded is for how long an address has taken its share, if nothing of it is judged meanwhile; zero if
+// it has not.
+func (t *turns) exceeded(address tunnel.Address) time.Duration {
+	over := t.level(address) - time.Duration(t.rate()*float64(shareWindow))
+	return time.Duration(max(0, float64(over)/t.rate()))
 }
 
 // charge notes what an address took. Those who have nothing left to be forgotten for are dropped:

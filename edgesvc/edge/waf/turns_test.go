@@ -15,7 +15,7 @@ import (
 // ask takes a turn of a kind that is over at once, and notes that.
 func ask(t *turns, wg *sync.WaitGroup, environment string, address tunnel.Address, heavy bool, note func(string)) {
 	wg.Go(func() {
-		done, err := t.take(environment, address, heavy, true)
+		done, _, err := t.take(environment, address, heavy, true)
 		if err != nil {
 			note(err.Error())
 			return
@@ -30,8 +30,8 @@ func ask(t *turns, wg *sync.WaitGroup, environment string, address tunnel.Addres
 func TestTurns_InTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(1, time.Now)
-		first, _ := turns.take("a", 1, false, true)
-		second, _ := turns.take("a", 1, false, true)
+		first, _, _ := turns.take("a", 1, false, true)
+		second, _, _ := turns.take("a", 1, false, true)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		var order []string
@@ -65,16 +65,16 @@ func TestTurns_OneIsForWhatIsLight(t *testing.T) {
 			turns := newTurns(cores, time.Now)
 			var dones []func()
 			for range turns.slots - 1 {
-				done, err := turns.take("a", 1, true, true)
+				done, _, err := turns.take("a", 1, true, true)
 				if err != nil {
 					t.Fatal(err)
 				}
 				dones = append(dones, done)
 			}
-			if _, err := turns.take("a", 2, true, true); err != errBusy {
+			if _, _, err := turns.take("a", 2, true, true); err != errBusy {
 				t.Errorf("one more heavy: %v", err)
 			}
-			light, err := turns.take("b", 3, false, true)
+			light, _, err := turns.take("b", 3, false, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,15 +102,15 @@ func TestTurns_OneIsForWhatIsLight(t *testing.T) {
 func TestTurns_WaitIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(1, time.Now)
-		a, _ := turns.take("a", 1, false, true)
-		b, _ := turns.take("a", 1, false, true)
+		a, _, _ := turns.take("a", 1, false, true)
+		b, _, _ := turns.take("a", 1, false, true)
 		began := time.Now()
-		if _, err := turns.take("b", 2, false, true); mezu.CodeOf(err) != mezu.CodeOverloaded || time.Since(began) != maxWait {
+		if _, _, err := turns.take("b", 2, false, true); mezu.CodeOf(err) != mezu.CodeOverloaded || time.Since(began) != maxWait {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		a()
 		b()
-		if done, err := turns.take("b", 2, false, true); err != nil {
+		if done, _, err := turns.take("b", 2, false, true); err != nil {
 			t.Error(err)
 		} else {
 			done()
@@ -118,20 +118,24 @@ func TestTurns_WaitIsBounded(t *testing.T) {
 	})
 }
 
-// One address takes its share of the time, and then no more until it was given some again.
+// One address takes its share of the time, and then no more until it was given some again, which it
+// is told when.
 func TestTurns_ShareOfAnAddress(t *testing.T) {
 	now := time.Now()
 	turns := newTurns(3, func() time.Time { return now })
-	use := func(address tunnel.Address, free bool) error {
-		done, err := turns.take("a", address, true, free)
+	use := func(address tunnel.Address, free bool) (time.Duration, error) {
+		done, wait, err := turns.take("a", address, true, free)
 		if err == nil {
 			now = now.Add(100 * time.Millisecond)
 			done()
 		}
-		return err
+		return wait, err
 	}
 	used := 0
-	for ; use(1, false) == nil; used++ {
+	for ; ; used++ {
+		if _, err := use(1, false); err != nil {
+			break
+		}
 		if used > 1000 {
 			t.Fatal("it never ends")
 		}
@@ -140,15 +144,27 @@ func TestTurns_ShareOfAnAddress(t *testing.T) {
 	if used < 40 || used > 80 {
 		t.Errorf("%d turns of a tenth of a second", used)
 	}
-	if err := use(1, false); mezu.CodeOf(err) != mezu.CodeRateLimited {
-		t.Error(err)
+	wait, err := use(1, false)
+	if mezu.CodeOf(err) != mezu.CodeRateLimited || wait <= 0 || wait > 100*time.Millisecond*100/addressShare/2 {
+		t.Errorf("%v, and a wait of %v", err, wait)
 	}
-	if use(2, false) != nil || use(1, true) != nil {
-		t.Error("another address, or one that may take what it likes, is refused")
+	for what, may := range map[string]func() (time.Duration, error){
+		"another address": func() (time.Duration, error) { return use(2, false) }, "what may take what it likes": func() (time.Duration, error) { return use(1, true) },
+	} {
+		if wait, err := may(); err != nil || wait != 0 {
+			t.Errorf("%s: %v, %v", what, wait, err)
+		}
 	}
-	now = now.Add(5 * time.Second)
-	if err := use(1, false); err != nil {
-		t.Errorf("later: %v", err)
+	if wait, err = use(1, false); err == nil {
+		t.Fatal("it may go on at once")
+	}
+	now = now.Add(wait - time.Millisecond)
+	if early, err := use(1, false); err == nil || early > 2*time.Millisecond {
+		t.Errorf("a moment early: %v, %v", early, err)
+	}
+	now = now.Add(2 * time.Millisecond)
+	if _, err := use(1, false); err != nil {
+		t.Errorf("when it was told to: %v", err)
 	}
 }
 

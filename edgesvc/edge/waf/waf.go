@@ -70,6 +70,8 @@ type Verdict struct {
 	Partial string
 	// Took is how long the rules took.
 	Took time.Duration
+	// Wait is how long nothing more is judged of the address, beside the error that says so.
+	Wait time.Duration
 }
 
 // Inspection is what was said of which request.
@@ -151,9 +153,9 @@ type Who struct {
 // inTurn judges so many values when it is who's turn.
 func (f *Firewall) inTurn(w Who, s *Settings, values, bytes int, head, body func(*look)) (Verdict, error) {
 	heavy := values > lightValues || bytes > lightBytes
-	done, err := f.turns.take(w.Environment, tunnel.AddressOf(w.Client), heavy, f.free(w.Client))
+	done, wait, err := f.turns.take(w.Environment, tunnel.AddressOf(w.Client), heavy, f.free(w.Client))
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{Wait: wait}, err
 	}
 	defer done()
 	return f.judge(s, head, body)

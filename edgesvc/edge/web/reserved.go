@@ -44,6 +44,7 @@ func (x *exchange) reserved(c client) (*answer, error) {
 	}
 	a, err := x.s.cfg.Pages.Serve(x.s.cfg.Cut, r)
 	if err != nil {
+		x.Wait = x.Visitor.Wait()
 		return nil, err
 	}
 	reply := x.given(a)
