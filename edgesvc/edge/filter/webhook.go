@@ -51,10 +51,16 @@ func (s signature) Body(x *Exchange, body []byte, whole bool) (err error) {
 	return err
 }
 
-func (signature) Response(*Exchange, *relay.ResponseHead, From) {}
+// Response is before the client has its answer: what it sends next upon that must find what became of
+// this one.
+func (signature) Response(x *Exchange, h *relay.ResponseHead, _ From) {
+	if h.Status >= 200 {
+		x.End(h.Status)
+	}
+}
 
-// End is told how a request ended, by the status of the workload's response: a webhook's delivery
-// may come again unless that was 2xx.
+// End is told how a request ended, by the status of its response, zero if it had none: a webhook's
+// delivery may come again unless that was 2xx. Only the first call counts.
 func (x *Exchange) End(status int) {
 	if x.taken != nil {
 		x.taken(status/100 == 2)
