@@ -284,8 +284,8 @@ func (s *session) keep(ctx context.Context) error {
 	enrolling := g.newToken()
 	ticker := time.NewTicker(g.pace.tick)
 	defer ticker.Stop()
+	woken := g.woken.Rung()
 	for {
-		woken := g.woken.Rung()
 		s.save()
 		if g.state.Revoked() {
 			return g.revoked()
@@ -300,6 +300,7 @@ func (s *session) keep(ctx context.Context) error {
 				return nil
 			case <-ticker.C:
 			case <-woken:
+				woken = g.woken.Rung()
 				if urgent.Reset(); failed {
 					next = time.Now()
 				}
@@ -307,6 +308,7 @@ func (s *session) keep(ctx context.Context) error {
 			continue
 		}
 		g.log.Info(doingRenew, "reason", why)
+		woken = g.woken.Rung() // who rings during the try ends the pause behind it
 		var moved bool
 		var err error
 		if enrolling {
