@@ -25,7 +25,7 @@ const (
 
 // KindOf is the kind of a request's body by its media type.
 func KindOf(r *relay.Request) Kind {
-	if r.Framing == relay.NoBody || r.Streams() {
+	if r.Framing == relay.NoBody {
 		return None
 	}
 	kind, seen := Text, false
@@ -38,6 +38,9 @@ func KindOf(r *relay.Request) Kind {
 			return Unknown
 		}
 		kind, seen = kindOf(string(f.Value)), true
+	}
+	if r.Streams() {
+		return None
 	}
 	return kind
 }

@@ -438,3 +438,13 @@ func TestFirewall_TakesNoTemporaryFile(t *testing.T) {
 		}
 	}
 }
+
+// A second media type is no way to have a body not looked at: most workloads go by the first.
+func TestFirewall_TwoMediaTypesAreUnreadable(t *testing.T) {
+	for _, second := range []string{"application/grpc", "application/connect+json", "application/json", "image/png"} {
+		r := request("POST", "/items", 1, "Content-Type", "application/json", "Content-Type", second)
+		if k := KindOf(r); k != Unknown {
+			t.Errorf("%s: kind %d", second, k)
+		}
+	}
+}
