@@ -84,19 +84,28 @@ func (d *Digest[K, V]) Note(of K, v V, now time.Time) {
 	d.say(of, v, 1)
 }
 
-// Tell writes the lines whose time has come, or all.
+// Tell writes the lines whose time has come, or all. Whoever notes something does not wait for
+// that: a log may be slow.
 func (d *Digest[K, V]) Tell(now time.Time, all bool) {
+	type line struct {
+		of K
+		untold[V]
+	}
+	var lines []line
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	for of, u := range d.told {
 		switch {
 		case !all && now.Before(u.due):
 		case u.count == 0:
 			delete(d.told, of)
 		default:
-			d.say(of, u.last, u.count)
+			lines = append(lines, line{of, *u})
 			*u = untold[V]{due: now.Add(TellEvery)}
 		}
+	}
+	d.mu.Unlock()
+	for _, l := range lines {
+		d.say(l.of, l.last, l.count)
 	}
 }
 

@@ -301,3 +301,31 @@ func TestMemory_OfTheRuntime(t *testing.T) {
 	end()
 	running.Wait()
 }
+
+// A log that hangs holds up nobody who has something to tell of a subject that has a line.
+func TestDigest_TellsWithoutHoldingUpNotes(t *testing.T) {
+	saying, release := make(chan struct{}), make(chan struct{})
+	hangs := false
+	d := NewDigest(8, func(int) int { return 0 }, func(int, int, int) {
+		if hangs {
+			close(saying)
+			<-release
+		}
+	})
+	now := time.Unix(1000, 0)
+	d.Note(1, 1, now)
+	d.Note(1, 2, now)
+	hangs = true
+	told, noted := make(chan struct{}), make(chan struct{})
+	go func() { d.Tell(now, true); close(told) }()
+	<-saying
+	go func() { d.Note(1, 3, now); close(noted) }()
+	select {
+	case <-noted:
+	case <-time.After(10 * time.Second):
+		t.Error("a note waits for the log")
+	}
+	close(release)
+	<-told
+	<-noted
+}
