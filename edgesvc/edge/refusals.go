@@ -79,7 +79,7 @@ func (l *refusals) say(of subject, r web.Refusal, count int) {
 	say, text := l.log.Info, "a request is refused"
 	if f := r.Inspection; f != nil {
 		say, text = l.log.Warn, "the firewall found something"
-		attrs = append(attrs, "mode", mode(of.passed), "score", f.Score, "rules", f.Rules)
+		attrs = append(attrs, "mode", mode(f.Detect), "score", f.Score, "rules", f.Rules)
 		add("partial", f.Partial)
 	}
 	say(text, attrs...)

@@ -74,12 +74,19 @@ func TestRefusals(t *testing.T) {
 	if log.String() != got || l.digest.Len() != 0 {
 		t.Errorf("%d are kept of whom nothing more is to be told", l.digest.Len())
 	}
+	// What the firewall only detects does not say to be blocked when another step refuses it.
+	refuse("g", "192.0.2.9", policy.StepBody, mezu.CodeUnauthenticated, large)
+	if got := log.String(); !strings.Contains(got, "request_id=g step=body count=1 code=unauthenticated environment=env route=r address=192.0.2.9 mode=detect") {
+		t.Errorf("detected and refused: %s", got)
+	}
+	now = now.Add(2 * shed.TellEvery)
+	l.digest.Tell(now, false)
 	// Of more addresses than have room the log tells together, and at the end at once.
 	for a := range 10_000 {
 		refuse("f", fmt.Sprintf("10.0.%d.%d", a/256, a%256), policy.StepAuth, mezu.CodeUnauthenticated, nil)
 	}
 	l.digest.Tell(now, true)
-	if n := strings.Count(log.String(), "\n"); l.digest.Len() > maxTold+1 || n != 6+maxTold+2 || !strings.Contains(log.String(), fmt.Sprintf("count=%d code=unauthenticated environment=env route=r address=others", 10_000-maxTold-1)) {
+	if n := strings.Count(log.String(), "\n"); l.digest.Len() > maxTold+1 || n != 7+maxTold+2 || !strings.Contains(log.String(), fmt.Sprintf("count=%d code=unauthenticated environment=env route=r address=others", 10_000-maxTold-1)) {
 		t.Errorf("%d lines, %d are kept", n, l.digest.Len())
 	}
 }

@@ -52,9 +52,7 @@ func (x *exchange) answerTo(refusal *mezu.Error) *answer {
 	if !code.Known() {
 		code = mezu.CodeInternal
 	}
-	if x.Request.ID == "" {
-		x.Request.ID = relay.NewRequestID() // the head was refused before one was made
-	}
+	x.identify()
 	if code.Status() < http.StatusInternalServerError && x.s.cfg.Guard.Refused(x.Client, x.started) {
 		x.brief = true
 		return x.demand(x.s.briefly(code, x.Request.ID))

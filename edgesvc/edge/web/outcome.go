@@ -53,6 +53,7 @@ func (x *exchange) tellRefused(o Outcome) {
 	if !refused && x.Inspection == nil {
 		return
 	}
+	x.identify()
 	r := &Refusal{Step: x.InspectedAt, RequestID: x.Request.ID, Client: x.Client, Inspection: x.Inspection}
 	if refused {
 		r.Step, r.Code = o.Step, o.Refusal
@@ -78,12 +79,17 @@ func (x *exchange) tells(o Outcome) bool {
 	}
 }
 
+// identify makes sure that the request has an id: its head may have been refused before one was made.
+func (x *exchange) identify() {
+	if x.Request.ID == "" {
+		x.Request.ID = relay.NewRequestID()
+	}
+}
+
 // unserved is the event of a request that no Warpgate has answered.
 func (x *exchange) unserved() mezu.Event {
 	o := &x.outcome
-	if x.Request.ID == "" {
-		x.Request.ID = relay.NewRequestID() // the head was refused before one was made
-	}
+	x.identify()
 	e := mezu.Event{Event: mezu.EventRequest, Time: time.Now(), ID: x.Request.ID, Method: x.Request.Method, Host: cmp.Or(x.Request.Host, x.visit.host), Path: cmp.Or(x.Request.Path.Path, x.Request.Spoilt),
 		Upgrade: x.Request.Upgrade, Status: o.Status, Code: cmp.Or(o.Refusal, x.because), Cause: o.Cause, Message: x.detail,
 		DurationMS: millis(o.Took), BytesIn: o.BytesIn, BytesOut: o.BytesOut}

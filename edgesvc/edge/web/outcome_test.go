@@ -79,4 +79,14 @@ func TestExchange_TellsOfRefusals(t *testing.T) {
 			t.Errorf("%s: told %q, want %q", name, got, c.want)
 		}
 	}
+	// A head that is refused has no id yet. What is told has that of the answer.
+	x, _, _ := newExchange(t, t.Context())
+	told := ""
+	x.s.cfg.Refused = func(r *Refusal) { told = r.RequestID }
+	x.Request.ID, x.Step = "", policy.StepForm
+	refusal := &mezu.Error{Code: mezu.CodeNotCanonical}
+	x.end(refusal)
+	if x.answerTo(refusal); told == "" || told != x.Request.ID {
+		t.Errorf("told the id %q, and answered with %q", told, x.Request.ID)
+	}
 }
