@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
 	"github.com/corazawaf/coraza/v3"
@@ -52,40 +53,31 @@ const unused = "SecRuleRemoveById 920420\n"
 // what has a higher one adds up.
 func scores(id int) bool { return id >= 911_000 && id < 949_000 }
 
-// set is rules as they run.
+// set is rules as they run. They are compiled by whoever asks first.
 type set struct {
-	waf  coraza.WAF
-	used uint64
+	rules func() (coraza.WAF, error)
+	used  uint64
 }
 
-// set finds the rules with these exclusions, or compiles them.
-func (f *Firewall) set(exclude string) (*set, error) {
+// set finds the rules with these exclusions, or compiles them. Meanwhile only those wait who need
+// the same.
+func (f *Firewall) set(exclude string) (coraza.WAF, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.uses++
-	if s := f.sets[exclude]; s != nil {
-		s.used = f.uses
-		return s, nil
+	s := f.sets[exclude]
+	if s == nil {
+		f.makeRoom()
+		s = &set{rules: sync.OnceValues(func() (coraza.WAF, error) {
+			if _, err := f.plain(); err != nil {
+				return nil, err
+			}
+			return f.compile(f.known(exclude), nil)
+		})}
+		f.sets[exclude] = s
 	}
-	if f.base == nil {
-		f.base = map[int]bool{}
-		w, err := f.compile("", func(r types.RuleMetadata) { f.base[r.ID()] = true })
-		if err != nil {
-			return nil, err
-		}
-		f.sets[""] = &set{w, f.uses}
-	}
-	if exclude == "" && f.sets[""] != nil {
-		return f.sets[""], nil
-	}
-	w, err := f.compile(f.known(exclude), nil)
-	if err != nil {
-		return nil, err
-	}
-	f.makeRoom()
-	s := &set{w, f.uses}
-	f.sets[exclude] = s
-	return s, nil
+	s.used = f.uses
+	f.mu.Unlock()
+	return s.rules()
 }
 
 func (f *Firewall) compile(exclude string, observe func(types.RuleMetadata)) (coraza.WAF, error) {

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
 
@@ -129,16 +130,24 @@ type Firewall struct {
 	turns *turns
 	free  func(netip.Addr) bool
 
+	// plain compiles the rules without exclusions, once. base are their ids from then on.
+	plain func() (coraza.WAF, error)
+	base  map[int]bool
+
 	mu   sync.Mutex
 	sets map[string]*set
 	uses uint64 // ever, to tell which set was used last
-	base map[int]bool
 }
 
 // New makes a firewall that may use so many cores. free says whose share of its time is not
 // bounded.
 func New(cores int, free func(netip.Addr) bool) *Firewall {
-	return &Firewall{turns: newTurns(cores, time.Now), free: free, sets: map[string]*set{}}
+	f := &Firewall{turns: newTurns(cores, time.Now), free: free, base: map[int]bool{}}
+	f.plain = sync.OnceValues(func() (coraza.WAF, error) {
+		return f.compile("", func(r types.RuleMetadata) { f.base[r.ID()] = true })
+	})
+	f.sets = map[string]*set{"": {rules: f.plain}}
+	return f
 }
 
 // Busy is how many requests are judged at this moment.
@@ -237,12 +246,12 @@ func headExceeds(r *relay.Request) string {
 // judge runs the rules over what head and body show them. A panic in the rules
 // goes up: whoever judges nothing lets nothing pass. Its transaction is not used again.
 func (f *Firewall) judge(s *Settings, head, body func(*look)) (v Verdict, err error) {
-	set, err := f.set(s.exclude)
+	rules, err := f.set(s.exclude)
 	if err != nil {
 		return v, fmt.Errorf("compiling the rules of the firewall: %w", err)
 	}
 	began := time.Now()
-	tx := set.waf.NewTransaction()
+	tx := rules.NewTransaction()
 	l := &look{s: s, tx: tx, vars: tx.(plugintypes.TransactionState).Variables()}
 	l.vars.TX().Set("blocking_paranoia_level", []string{strconv.Itoa(s.Paranoia)})
 	head(l)

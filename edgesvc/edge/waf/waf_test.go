@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/corazawaf/coraza/v3"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/relay"
@@ -447,4 +450,32 @@ func TestFirewall_TwoMediaTypesAreUnreadable(t *testing.T) {
 			t.Errorf("%s: kind %d", second, k)
 		}
 	}
+}
+
+// While the rules of one environment are compiled, the requests of others are judged.
+func TestFirewall_JudgesWhileRulesAreCompiled(t *testing.T) {
+	f := firewall(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	f.mu.Lock()
+	f.sets["slow"] = &set{rules: sync.OnceValues(func() (coraza.WAF, error) {
+		close(begun)
+		<-release
+		return f.plain()
+	})}
+	f.mu.Unlock()
+	compiled, judged := make(chan struct{}), make(chan struct{})
+	go func() { f.set("slow"); close(compiled) }()
+	<-begun
+	go func() { post(t, f, "application/json", `{"a":1}`); close(judged) }()
+	select {
+	case <-judged:
+	case <-time.After(10 * time.Second):
+		t.Error("a request waits for rules that are not its own")
+	}
+	close(release)
+	<-compiled
+	<-judged
+	f.mu.Lock()
+	delete(f.sets, "slow")
+	f.mu.Unlock()
 }
