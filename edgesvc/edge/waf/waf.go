@@ -178,6 +178,9 @@ func (f *Firewall) Head(w Who, s *Settings, r *relay.Request) (Verdict, error) {
 
 // Body judges a request whose body is here as a whole. Its head has not been judged.
 func (f *Firewall) Body(w Who, s *Settings, r *relay.Request, kind Kind, body []byte) (Verdict, error) {
+	if len(body) == 0 {
+		kind = None // nothing, whatever it says to be
+	}
 	values, bytes := headValues(r)
 	p := &parsed{look: look{s: s, values: values, head: bytes, exceeded: headExceeds(r)}}
 	var why string

@@ -479,3 +479,16 @@ func TestFirewall_JudgesWhileRulesAreCompiled(t *testing.T) {
 	delete(f.sets, "slow")
 	f.mu.Unlock()
 }
+
+// A body of which nothing comes is no unreadable one: in chunks, or in HTTP/2, its head does not say
+// that it is empty.
+func TestFirewall_EmptyBody(t *testing.T) {
+	for _, mediaType := range []string{"application/json", "application/xml", "application/x-www-form-urlencoded", "application/x-ndjson"} {
+		r := request("POST", "/items", 0, "Content-Type", mediaType)
+		r.Framing = relay.Chunked
+		v, err := firewall(t).Body(visitor, NewSettings(nil), r, KindOf(r), nil)
+		if err != nil || v.Result != Passes {
+			t.Errorf("%q: %+v, %v", mediaType, v, err)
+		}
+	}
+}
