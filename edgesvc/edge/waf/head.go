@@ -24,6 +24,19 @@ func headValues(r *relay.Request) (values, size int) {
 	return values, size
 }
 
+// usualHead is how long the path and all fields are together of nearly all requests. Rules take a
+// millisecond or two for so much.
+const usualHead = 8 << 10
+
+// longHead is by how many bytes path and fields are longer.
+func longHead(r *relay.Request) int {
+	n := len(r.Path.Path)
+	for i := range r.Fields {
+		n += len(r.Fields[i].Name) + len(r.Fields[i].Value)
+	}
+	return max(0, n-usualHead)
+}
+
 // showHead shows the head of a request, as its workload will see it.
 func (l *look) showHead(r *relay.Request, client netip.Addr) {
 	l.tx.ProcessConnection(client.Unmap().String(), 0, "", 0)

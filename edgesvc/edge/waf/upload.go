@@ -61,6 +61,7 @@ func (u *Upload) Judge() (Verdict, error) {
 	values, bytes, head := len(p.fields), 0, func(l *look) { l.showAgain(u.r, u.who.Client) }
 	if u.rounds == 0 {
 		values, bytes = headValues(u.r)
+		bytes += longHead(u.r)
 		head = func(l *look) { l.showHead(u.r, u.who.Client) }
 	}
 	for _, f := range p.fields {

@@ -190,7 +190,7 @@ func (f *Firewall) Body(w Who, s *Settings, r *relay.Request, kind Kind, body []
 	if v, known := p.known(why); known {
 		return v, nil
 	}
-	return f.inTurn(w, s, p.values, bytes+p.names+p.bytes, func(l *look) { l.showHead(r, w.Client) }, p.show)
+	return f.inTurn(w, s, p.values, bytes+p.names+p.bytes+longHead(r), func(l *look) { l.showHead(r, w.Client) }, p.show)
 }
 
 // known is the verdict on a request that is not shown to the rules, because it is over a bound or

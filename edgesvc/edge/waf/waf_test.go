@@ -492,3 +492,18 @@ func TestFirewall_EmptyBody(t *testing.T) {
 		}
 	}
 }
+
+// A long field costs as much as a long value, so it has no turn that is kept for what is light.
+func TestLongHead(t *testing.T) {
+	if n := longHead(request("GET", "/items", 0, "Authorization", strings.Repeat("a", 4<<10))); n != 0 {
+		t.Errorf("a usual one is %d bytes longer", n)
+	}
+	for name, r := range map[string]*relay.Request{
+		"field": request("GET", "/items", 0, "Referer", strings.Repeat("a", 12<<10)),
+		"path":  request("GET", "/"+strings.Repeat("a", 12<<10), 0),
+	} {
+		if n := longHead(r); n <= lightBytes {
+			t.Errorf("%s: %d bytes longer are light", name, n)
+		}
+	}
+}
