@@ -99,10 +99,14 @@ func (f firewallBody) Body(x *Exchange, body []byte, whole bool) error {
 	if x.Route.Firewall == nil || x.Judge != nil {
 		return nil
 	}
+	kind := waf.KindOf(&x.Request)
+	if kind == waf.None {
+		return nil // judged by its head; somebody else has it kept
+	}
 	if !whole {
 		return f.decide(x, policy.StepBody, waf.Verdict{Result: waf.Exceeds, Partial: "body"}, nil)
 	}
-	v, err := f.waf.Body(x.who(), waf.NewSettings(x.Route.Firewall.Settings), &x.Request, waf.KindOf(&x.Request), body)
+	v, err := f.waf.Body(x.who(), waf.NewSettings(x.Route.Firewall.Settings), &x.Request, kind, body)
 	return f.decide(x, policy.StepBody, v, err)
 }
 

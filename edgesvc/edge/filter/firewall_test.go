@@ -74,6 +74,16 @@ func TestFirewall_Steps(t *testing.T) {
 	if _, err := chain.After(x); err != nil || x.Judge != nil || x.Keep <= 10 {
 		t.Errorf("%v, %d bytes are kept", err, x.Keep)
 	}
+	// One of which nothing but the head is looked at was judged by that already.
+	*said = nil
+	x = asking("", "application/octet-stream", false)
+	x.Keep = 10
+	if _, err := chain.After(x); err != nil {
+		t.Fatal(err)
+	}
+	if err := chain.Body(x, []byte("a"), true); err != nil || len(*said) != 1 {
+		t.Errorf("%v, told of %d requests", err, len(*said))
+	}
 	x = asking(attack, "", false)
 	x.Route.Firewall = nil
 	if _, err := chain.After(x); err != nil {
