@@ -33,6 +33,9 @@ type Request struct {
 	// called once at most, by the table that judges, and only when the chosen route asks who
 	// the client is: a public route costs its visitors no look at their sessions.
 	Session func(*Table) *mezu.Grant
+	// Targets are those of the Warpgate that judges: they say which routes lead to one workload. An
+	// edge doesn't know them, and has nil.
+	Targets *Targets
 	// Edge says that an edge judges: what an edge alone enforces counts.
 	Edge bool
 	// Preflight is what the request asks for if it may be a preflight of CORS, else nil. An edge

@@ -109,7 +109,7 @@ func (t *Table) behind(d *Decision, own *group, r *Request) {
 	case m.Code != "":
 		no(m.Step, m.Code, m.Detail)
 		return
-	case g == nil, g == own, !slices.ContainsFunc(g.routes, route.besides):
+	case g == nil, g == own, !slices.ContainsFunc(g.routes, func(o *Route) bool { return route.besides(o, r.Targets) }):
 		return
 	}
 	other := *r
@@ -123,7 +123,7 @@ func (t *Table) behind(d *Decision, own *group, r *Request) {
 		no(StepRoute, mezu.CodeMethodNotAllowed, "the route of the path behind strip_prefix does not allow the method")
 		d.Allow = g.allow
 		return
-	case !route.besides(second):
+	case !route.besides(second, r.Targets):
 		return
 	case second.Closed == "" && (second.Answers() || second.Webhook() != "" && second.Webhook() != route.Webhook()):
 		// No request comes to the workload by that route, or none without a signature.
@@ -137,7 +137,11 @@ func (t *Table) behind(d *Decision, own *group, r *Request) {
 	d.Behind = second
 }
 
-// besides reports whether another route leads to the same workload, as far as their upstreams say.
-func (r *Route) besides(other *Route) bool {
+// besides reports whether another route leads to the same workload. Without the targets of a Warpgate
+// only their upstreams as they are written say so.
+func (r *Route) besides(other *Route, to *Targets) bool {
+	if to != nil {
+		return sameWorkload(to.named(r), to.named(other))
+	}
 	return other.HasUpstream == r.HasUpstream && other.Upstream == r.Upstream
 }

@@ -8,6 +8,27 @@ import (
 	"github.com/mezusphere/mezu/policy"
 )
 
+// A Warpgate knows which workload a route leads to that names none, and by which names one is called.
+func TestR9_TheWarpgateKnowsTheWorkload(t *testing.T) {
+	routes := []mezu.Route{{Name: "api", Prefix: "/api", StripPrefix: "/api", Upstream: "localhost:8080"}, {Name: "by-number", Prefix: "/n", StripPrefix: "/n", Upstream: "127.0.0.1:8080"},
+		{Name: "other", Prefix: "/other", StripPrefix: "/other", Upstream: "localhost:8081"}, {Name: "admin", Prefix: "/admin", Auth: mezu.AuthRequired}, {Name: "h2", Prefix: "/h2", Upstream: "h2c://127.0.0.1:8080", Auth: mezu.AuthRequired}}
+	tab := table(t, routes...)
+	upstream, err := mezu.ParseUpstream("localhost:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]mezu.Code{"/api/admin": mezu.CodeUnauthenticated, "/n/admin": mezu.CodeUnauthenticated, "/n/h2/x": mezu.CodeUnauthenticated, "/other/admin": "", "/api/x": ""} {
+		r := request(t, "GET", path)
+		if d := tab.Decide(r); d.Code != "" {
+			t.Errorf("%s at the edge: %q", path, d.Code)
+		}
+		r.Targets = policy.NewTargets(upstream, nil)
+		if d := tab.Decide(r); d.Code != want {
+			t.Errorf("%s: %q, want %q", path, d.Code, want)
+		}
+	}
+}
+
 // A path without its prefix is judged by the route that has it, too, if that leads to the same
 // workload: no prefix is a way around a login, a role, an address rule or a closed field.
 func TestR9_TheRouteOfTheStrippedPathHasToAdmit(t *testing.T) {

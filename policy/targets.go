@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/mezusphere/mezu"
+import (
+	"slices"
+
+	"github.com/mezusphere/mezu"
+)
 
 // Targets are where a Warpgate may send requests. It is read only.
 type Targets struct {
@@ -31,13 +35,23 @@ func (t *Targets) Allow(u mezu.Upstream, further func(mezu.Upstream) bool) bool 
 	return t.allowed[addressOf(u)] || further != nil && further(u)
 }
 
+// named is the upstream of a route, the zero one if there is none.
+func (t *Targets) named(r *Route) mezu.Upstream {
+	if r.HasUpstream {
+		return r.Upstream
+	}
+	return t.upstream
+}
+
+// sameWorkload reports whether two upstreams have an address in common, however it is spoken to there.
+func sameWorkload(a, b mezu.Upstream) bool {
+	return a.Network() == b.Network() && slices.ContainsFunc(a.Addresses(), func(one string) bool { return slices.Contains(b.Addresses(), one) })
+}
+
 // Of is where the requests of a route go, or why they go nowhere: a mezu.CodeUpstreamNotAllowed.
 // The Warpgate asks it, and who says what a Warpgate would do.
 func (t *Targets) Of(r *Route, further func(mezu.Upstream) bool) (mezu.Upstream, error) {
-	u := t.upstream
-	if r.HasUpstream {
-		u = r.Upstream
-	}
+	u := t.named(r)
 	if u.Address == "" {
 		return u, &mezu.Error{Code: mezu.CodeUpstreamNotAllowed, Detail: "neither the route nor the Warpgate names an upstream"}
 	}

@@ -24,7 +24,7 @@ func (w *worker) judge() error {
 	if w.f.cfg.Serves != nil && !w.f.cfg.Serves(w.req.Host) {
 		return refused("the host is not that of the environment", nil)
 	}
-	w.ask.Method, w.ask.Path, w.ask.Client = w.req.Method, w.req.Path, w.info.Client
+	w.ask.Method, w.ask.Path, w.ask.Client, w.ask.Targets = w.req.Method, w.req.Path, w.info.Client, w.to.may
 	d := table.Choose(&w.ask)
 	if d.Code == "" {
 		w.route = d.Route

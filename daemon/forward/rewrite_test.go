@@ -52,3 +52,17 @@ func TestRewrite_BothVersions(t *testing.T) {
 		})
 	}
 }
+
+// A prefix that is cut off is no way to a route that leads to the same workload without naming it: the
+// Warpgate knows its own upstream.
+func TestR9_OwnUpstream(t *testing.T) {
+	wl := tcpWorkload(t)
+	w := newWorld(t, wl.addr())
+	w.table.Store(compile(t, position, mezu.Route{Prefix: "/api/", StripPrefix: "/api", Upstream: wl.addr()}, mezu.Route{Prefix: "/admin/", Auth: mezu.AuthRequired}))
+	e := w.connect(false)
+	e.ask(getOf("/api/admin/x"))
+	if f := e.fails(mezu.CodeRefusedByWarpgate); !f.Unsent {
+		t.Errorf("%+v", f)
+	}
+	e.goesOn()
+}
