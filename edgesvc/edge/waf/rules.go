@@ -55,29 +55,50 @@ func scores(id int) bool { return id >= 911_000 && id < 949_000 }
 
 // set is rules as they run. They are compiled by whoever asks first.
 type set struct {
-	rules func() (coraza.WAF, error)
-	used  uint64
+	rules       func() (coraza.WAF, error)
+	environment string // that asked first
+	used        uint64
 }
 
-// set finds the rules with these exclusions, or compiles them. Meanwhile only those wait who need
-// the same.
-func (f *Firewall) set(exclude string) (coraza.WAF, error) {
+// set finds the rules with these exclusions for an environment, or compiles them. Meanwhile only
+// those wait who need the same. What can't be compiled is tried again by who asks next: the disk
+// may have been full.
+func (f *Firewall) set(environment, exclude string) (coraza.WAF, error) {
 	f.mu.Lock()
 	f.uses++
 	s := f.sets[exclude]
 	if s == nil {
 		f.makeRoom()
-		s = &set{rules: sync.OnceValues(func() (coraza.WAF, error) {
-			if _, err := f.plain(); err != nil {
-				return nil, err
-			}
-			return f.compile(f.known(exclude), nil)
-		})}
+		s = &set{environment: environment, rules: sync.OnceValues(func() (coraza.WAF, error) { return f.compileSet(exclude) })}
 		f.sets[exclude] = s
 	}
 	s.used = f.uses
 	f.mu.Unlock()
-	return s.rules()
+	rules, err := s.rules()
+	if err != nil {
+		f.mu.Lock()
+		if f.sets[exclude] == s {
+			delete(f.sets, exclude)
+		}
+		f.mu.Unlock()
+	}
+	return rules, err
+}
+
+// compileSet compiles rules with exclusions, behind those without any, whose ids it needs.
+func (f *Firewall) compileSet(exclude string) (coraza.WAF, error) {
+	if exclude != "" {
+		if _, err := f.set("", ""); err != nil {
+			return nil, err
+		}
+		return f.compile(f.known(exclude), nil)
+	}
+	ids := map[int]bool{}
+	rules, err := f.compile("", func(r types.RuleMetadata) { ids[r.ID()] = true })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.base = ids
+	return rules, err
 }
 
 func (f *Firewall) compile(exclude string, observe func(types.RuleMetadata)) (coraza.WAF, error) {
@@ -95,15 +116,25 @@ func (f *Firewall) compile(exclude string, observe func(types.RuleMetadata)) (co
 	return coraza.NewWAF(cfg)
 }
 
-// makeRoom drops the set that was not used for longest if there is no room for another. The one
-// without exclusions stays: what others have in common is its.
+// makeRoom drops a set if there is no room for another: of the environment that has most, the one
+// that was not used for longest, so that none drives out the others'. The one without exclusions
+// stays: what others have in common is its. The lock is held.
 func (f *Firewall) makeRoom() {
 	if len(f.sets) < maxSets {
 		return
 	}
+	has, most := map[string]int{}, ""
+	for key, s := range f.sets {
+		if key == "" {
+			continue
+		}
+		if has[s.environment]++; has[s.environment] > has[most] {
+			most = s.environment
+		}
+	}
 	oldest := ""
 	for key, s := range f.sets {
-		if key != "" && (oldest == "" || s.used < f.sets[oldest].used) {
+		if key != "" && s.environment == most && (oldest == "" || s.used < f.sets[oldest].used) {
 			oldest = key
 		}
 	}
@@ -135,11 +166,14 @@ func exclusions(list []mezu.WAFExclusion) string {
 
 // known drops exclusions of rules that there are not: another release may have them.
 func (f *Firewall) known(exclude string) string {
+	f.mu.Lock()
+	base := f.base
+	f.mu.Unlock()
 	var b strings.Builder
 	for line := range strings.Lines(exclude) {
 		var id int
 		if _, rest, ok := strings.Cut(line, " "); ok {
-			if n, _ := fmt.Sscan(rest, &id); n == 1 && f.base[id] {
+			if n, _ := fmt.Sscan(rest, &id); n == 1 && base[id] {
 				b.WriteString(line)
 			}
 		}

@@ -20,7 +20,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
 
@@ -130,24 +129,16 @@ type Firewall struct {
 	turns *turns
 	free  func(netip.Addr) bool
 
-	// plain compiles the rules without exclusions, once. base are their ids from then on.
-	plain func() (coraza.WAF, error)
-	base  map[int]bool
-
 	mu   sync.Mutex
 	sets map[string]*set
-	uses uint64 // ever, to tell which set was used last
+	base map[int]bool // ids of the rules without exclusions, once these are compiled
+	uses uint64       // ever, to tell which set was used last
 }
 
 // New makes a firewall that may use so many cores. free says whose share of its time is not
 // bounded.
 func New(cores int, free func(netip.Addr) bool) *Firewall {
-	f := &Firewall{turns: newTurns(cores, time.Now), free: free, base: map[int]bool{}}
-	f.plain = sync.OnceValues(func() (coraza.WAF, error) {
-		return f.compile("", func(r types.RuleMetadata) { f.base[r.ID()] = true })
-	})
-	f.sets = map[string]*set{"": {rules: f.plain}}
-	return f
+	return &Firewall{turns: newTurns(cores, time.Now), free: free, sets: map[string]*set{}}
 }
 
 // Busy is how many requests are judged at this moment.
@@ -167,7 +158,7 @@ func (f *Firewall) inTurn(w Who, s *Settings, values, bytes int, head, body func
 		return Verdict{Wait: wait}, err
 	}
 	defer done()
-	return f.judge(s, head, body)
+	return f.judge(w.Environment, s, head, body)
 }
 
 // Head judges a request of whose body nothing is looked at. An error that is a *mezu.Error is for
@@ -248,8 +239,8 @@ func headExceeds(r *relay.Request) string {
 
 // judge runs the rules over what head and body show them. A panic in the rules
 // goes up: whoever judges nothing lets nothing pass. Its transaction is not used again.
-func (f *Firewall) judge(s *Settings, head, body func(*look)) (v Verdict, err error) {
-	rules, err := f.set(s.exclude)
+func (f *Firewall) judge(environment string, s *Settings, head, body func(*look)) (v Verdict, err error) {
+	rules, err := f.set(environment, s.exclude)
 	if err != nil {
 		return v, fmt.Errorf("compiling the rules of the firewall: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -189,6 +190,40 @@ func TestFirewall_KeepsFewSets(t *testing.T) {
 	}
 	if len(f.sets) != maxSets || f.sets[""] == nil {
 		t.Errorf("%d sets", len(f.sets))
+	}
+}
+
+// An environment with very many lists of exclusions drives out its own.
+func TestFirewall_SetsAreShared(t *testing.T) {
+	f := New(2, nil)
+	for i := range maxSets {
+		environment := "many"
+		if i < 5 {
+			environment = "few"
+		}
+		f.uses++
+		f.sets[fmt.Sprint(i)] = &set{environment: environment, used: f.uses}
+	}
+	f.sets[""] = f.sets["0"] // which was not used for longest, and stays
+	delete(f.sets, "0")
+	f.makeRoom()
+	if len(f.sets) != maxSets-1 || f.sets["5"] != nil || f.sets["1"] == nil || f.sets[""] == nil {
+		t.Errorf("%d sets; of many %v, of few %v", len(f.sets), f.sets["5"] != nil, f.sets["1"] != nil)
+	}
+}
+
+// Rules that could not be compiled are tried again.
+func TestFirewall_CompilesAgain(t *testing.T) {
+	f := New(2, nil)
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "nowhere"))
+	for _, exclude := range []string{"", "SecRuleRemoveById 942100\n"} {
+		if _, err := f.set("", exclude); err == nil {
+			t.Fatal("compiled without a place for the engine's file")
+		}
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	if _, err := f.set("", "SecRuleRemoveById 942100\n"); err != nil || len(f.sets) != 2 {
+		t.Errorf("%d sets, %v", len(f.sets), err)
 	}
 }
 
@@ -460,11 +495,11 @@ func TestFirewall_JudgesWhileRulesAreCompiled(t *testing.T) {
 	f.sets["slow"] = &set{rules: sync.OnceValues(func() (coraza.WAF, error) {
 		close(begun)
 		<-release
-		return f.plain()
+		return f.compileSet("")
 	})}
 	f.mu.Unlock()
 	compiled, judged := make(chan struct{}), make(chan struct{})
-	go func() { f.set("slow"); close(compiled) }()
+	go func() { f.set("", "slow"); close(compiled) }()
 	<-begun
 	go func() { post(t, f, "application/json", `{"a":1}`); close(judged) }()
 	select {
