@@ -286,16 +286,18 @@ func (a *applying) showNamed() {
 func (a *applying) authorise(c access.Caller) error {
 	for _, change := range a.changes {
 		verb := mezu.PermProjectsWrite
+		kind, rest, _ := strings.Cut(change.Path, ".")
+		_, field, _ := strings.Cut(rest, ".") // behind the name, which may be that of a field
 		switch {
 		case change.Action == mezu.ChangeKeep:
 			continue
-		case strings.HasPrefix(change.Path, "directories."):
+		case kind == "directories":
 			verb = mezu.PermDirectoriesWrite
-		case strings.HasPrefix(change.Path, "environments.") && strings.Contains(change.Path, ".routes["):
+		case kind == "environments" && strings.HasPrefix(field, "routes["):
 			verb = mezu.PermRoutesWrite
-		case strings.HasPrefix(change.Path, "environments.") && strings.Contains(change.Path, ".webhooks."):
+		case kind == "environments" && strings.HasPrefix(field, "webhooks."):
 			verb = mezu.PermWebhooksWrite
-		case strings.HasPrefix(change.Path, "environments."):
+		case kind == "environments":
 			verb = mezu.PermEnvironmentsWrite
 		}
 		if !slices.Contains(a.scope.Grants, verb) {

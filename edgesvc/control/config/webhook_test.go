@@ -242,6 +242,35 @@ func TestWebhooks_Manifest(t *testing.T) {
 		"manifest": map[string]any{"environments": map[string]any{"staging": map[string]any{"webhooks": map[string]any{"hub": pay}}}}}, x.Org, x.Prj)
 }
 
+// An environment may have the name of a field: what may change its webhooks may not change it.
+func TestApply_EnvironmentNamedWebhooks(t *testing.T) {
+	in := controltest.InstallWithStore(t)
+	op := in.Operator()
+	x := in.Tenant(op, "acme")
+	controltest.Call[any](t, op, api.OpCreateEnvironment, map[string]any{"name": "webhooks"}, x.Org, x.Prj)
+	read := []mezu.Permission{mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead, mezu.PermWebhooksRead}
+	for name, c := range map[string]struct{ may, mayNot mezu.ManifestEnvironment }{
+		"webhooks":     {mezu.ManifestEnvironment{Webhooks: map[string]mezu.ManifestWebhook{"hub": {Provider: mezu.WebhookGitHub}}}, mezu.ManifestEnvironment{WAF: mezu.WAFBlock}},
+		"environments": {mezu.ManifestEnvironment{WAF: mezu.WAFDetect}, mezu.ManifestEnvironment{Webhooks: map[string]mezu.ManifestWebhook{"pay": {Provider: mezu.WebhookStripe}}}},
+	} {
+		_, key := x.Account(name, append(slices.Clone(read), mezu.Permission(name+".write"))...)
+		account := in.Client(key, nil)
+		apply := func(e mezu.ManifestEnvironment) api.ApplyRequest {
+			now := controltest.Call[mezu.Manifest](t, op, api.OpExportProject, nil, x.Org, x.Prj).Environments["webhooks"]
+			if e.Webhooks == nil {
+				now.WAF = e.WAF
+			} else {
+				now.Webhooks = e.Webhooks
+			}
+			return api.ApplyRequest{Manifest: mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{"webhooks": now}}}
+		}
+		controltest.Refused(t, mezu.CodeForbidden, account, api.OpApplyProject, apply(c.mayNot), x.Org, x.Prj)
+		if got := controltest.Call[api.ApplyResponse](t, account, api.OpApplyProject, apply(c.may), x.Org, x.Prj); !got.Applied {
+			t.Errorf("with %s.write nothing changed", name)
+		}
+	}
+}
+
 // Routes whose webhook is not there, or has no secret, are named where they are written and listed.
 func TestWebhooks_Warnings(t *testing.T) {
 	in := controltest.Install(t)
