@@ -74,7 +74,10 @@ func (i *Identity) renewOnce(ctx context.Context, s *self) error {
 	req := api.RenewRequest{CSR: csr, Version: i.cfg.Version, SealingKey: sealing.Public()}
 	creds, err := api.Invoke[api.Credentials](ctx, s.client, api.OpRenewEdge, req)
 	if knowsNoSealing(err) {
-		req.SealingKey, secret = nil, nil
+		// While control planes of two versions run, a newer one may know the key already: it stays.
+		if req.SealingKey = nil; s.sealing == nil {
+			secret = nil
+		}
 		creds, err = api.Invoke[api.Credentials](ctx, s.client, api.OpRenewEdge, req)
 	}
 	if err != nil {

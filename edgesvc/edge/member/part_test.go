@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/mezusphere/mezu"
 	"github.com/mezusphere/mezu/api"
+	"github.com/mezusphere/mezu/trust"
 )
 
 // knows reports whether the edge has this secret of the environment's webhook; empty is none.
@@ -139,6 +141,34 @@ func TestPartOfEdges_VersionBefore(t *testing.T) {
 	again.stop()
 	last := open(t, e.cfg)
 	if !last.knows(env, "hush") {
+		t.Error("the key was not kept")
+	}
+}
+
+// A renewal at a control plane of the version before, as there may be one beside a newer one while
+// they are replaced, takes no key from an edge that has one.
+func TestPartOfEdges_RenewedAtVersionBefore(t *testing.T) {
+	c := newControl(t)
+	env := newEnvironment()
+	c.bundle(env, "shop-acme", "/")
+	e := c.startEdge(t.TempDir())
+	c.part(env, "hush")
+	eventually(t, "the secret is known", func() bool { return e.knows(env, "hush") })
+	first, err := e.PeerCertificate()
+	must(t, err)
+	e.stop()
+	look(c, func() bool { c.noSealing = true; return true })
+	c.clock.Advance(mezu.RenewAge + 4*time.Hour)
+	again := open(t, e.cfg)
+	again.run()
+	eventually(t, "renewed", func() bool {
+		cert, err := again.PeerCertificate()
+		return err == nil && trust.Serial(cert.Leaf) != trust.Serial(first.Leaf)
+	})
+	c.part(env, "hush two")
+	eventually(t, "the next secret is known", func() bool { return again.knows(env, "hush two") })
+	again.stop()
+	if last := open(t, e.cfg); !last.knows(env, "hush two") {
 		t.Error("the key was not kept")
 	}
 }
