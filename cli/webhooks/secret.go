@@ -67,8 +67,19 @@ func runSetSecret(ctx context.Context, o *setSecretOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Sayf("webhook %s of %s takes what %s signed", terminal.Clean(w.Name), p.Text, map[bool]string{true: "its newest secret has", false: "its newest secret and the one before have"}[w.Secrets == 1])
+	o.Sayf("webhook %s of %s %s", terminal.Clean(w.Name), p.Text, takes(w.Secrets))
 	return terminal.WriteRecord(o.Streams, o.Flags.Output, w, noun().Details)
+}
+
+// takes says what a webhook with so many secrets takes.
+func takes(secrets int) string {
+	switch secrets {
+	case 0:
+		return "has no secret yet, and routes that name it answer 503"
+	case 1:
+		return "takes what its newest secret has signed"
+	}
+	return "takes what its newest secret and the one before have signed"
 }
 
 // secret reads the secret, without the end of its line. It is empty where none is to be set.
