@@ -2,6 +2,7 @@ package mezu
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -101,7 +102,8 @@ const (
 	MaxWebhookSecrets = 2
 	// MaxWebhookSecret bounds a secret. Those of the known providers have less than 100 bytes.
 	MaxWebhookSecret = 512
-	// MaxWebhookTemplate bounds the template of an HMAC, and its prefix.
+	// MaxWebhookTemplate bounds the template of an HMAC, its header and its prefix: all webhooks of
+	// an environment are one record.
 	MaxWebhookTemplate = 256
 	// MaxWebhookHeaders bounds the fields that a template names.
 	MaxWebhookHeaders = 8
@@ -121,8 +123,10 @@ func (w *Webhook) Validate() error {
 		return Invalid("provider", "is one of github, gitlab, stripe, slack, shopify, twilio, standard, hmac, not %q", w.Provider)
 	case w.Tolerance != 0 && (w.Tolerance < Duration(time.Second) || w.Tolerance > MaxWebhookTolerance):
 		return Invalid("tolerance", "is 1s to %s", MaxWebhookTolerance)
-	case (w.HMAC != nil) != (w.Provider == WebhookHMACed):
-		return Invalid("hmac", "goes with the provider hmac, and that with it")
+	case w.HMAC == nil && w.Provider == WebhookHMACed:
+		return Invalid("hmac.header", "is needed with the provider hmac: the header that has the signature")
+	case w.HMAC != nil && w.Provider != WebhookHMACed:
+		return Invalid("hmac", "goes with the provider hmac alone, not with %s; leave it out", w.Provider)
 	case w.HMAC != nil:
 		return w.HMAC.validate("hmac")
 	}
@@ -138,8 +142,11 @@ func (w *Webhook) TimeTolerance() time.Duration {
 }
 
 func (h *WebhookHMAC) validate(field string) error {
-	if !ValidHeaderName(h.Header) || ReservedHeader(h.Header) || LookalikeHeader(h.Header) {
-		return Invalid(field+".header", "%q is no header that a client may send", h.Header)
+	if len(h.Header) > MaxWebhookTemplate {
+		return Invalid(field+".header", "has at most %d bytes", MaxWebhookTemplate)
+	}
+	if !signable(h.Header) {
+		return Invalid(field+".header", "%q is no header that a client may send and edges verify", h.Header)
 	}
 	if len(h.Prefix) > MaxWebhookTemplate || !ValidHeaderValue(h.Prefix) {
 		return Invalid(field+".prefix", "is a part of a header of at most %d bytes", MaxWebhookTemplate)
@@ -156,6 +163,16 @@ func (h *WebhookHMAC) validate(field string) error {
 	}
 	_, err := h.parse(field + ".template")
 	return err
+}
+
+// signable reports whether a header can be part of what is verified. Those of the connection and of
+// framing are not of the message (RFC 9110, 7.6.1): they may be others at the edge, or not be there.
+func signable(name string) bool {
+	if !ValidHeaderName(name) || ReservedHeader(name) || LookalikeHeader(name) {
+		return false
+	}
+	lower := strings.ToLower(name)
+	return !slices.Contains([]string{"host", "content-length", "transfer-encoding", "trailer", "te", "connection", "keep-alive", "upgrade", "http2-settings", "expect", "proxy-connection"}, lower)
 }
 
 // WebhookPart is a piece of what is signed: a literal text, or what stands for a part of the
@@ -218,8 +235,8 @@ func (h *WebhookHMAC) parse(field string) ([]WebhookPart, error) {
 			}
 		case WebhookHeader, WebhookTimestamp, WebhookID:
 			headers++
-			if !ValidHeaderName(name) || ReservedHeader(name) || LookalikeHeader(name) || strings.EqualFold(name, h.Header) {
-				return nil, Invalid(field, "{%s:NAME} names another header that a client may send, not %q", kind, name)
+			if !signable(name) || strings.EqualFold(name, h.Header) {
+				return nil, Invalid(field, "{%s:NAME} names another header that a client may send and edges verify, not %q", kind, name)
 			}
 		default:
 			return nil, Invalid(field, "{%s} is none of {body}, {method}, {path}, {query}, {header:NAME}, {timestamp:NAME}, {id:NAME}", inner)

@@ -29,7 +29,7 @@ func TestWebhooks(t *testing.T) {
 		body  map[string]any
 	}{
 		{"provider", map[string]any{"name": "x", "provider": "none"}},
-		{"hmac", map[string]any{"name": "x", "provider": "hmac"}},
+		{"hmac.header", map[string]any{"name": "x", "provider": "hmac"}},
 		{"hmac.template", map[string]any{"name": "x", "provider": "hmac", "hmac": map[string]any{"header": "X-Sig", "template": "x"}}},
 		{"secrets", map[string]any{"name": "x", "provider": "stripe", "secrets": 1}},
 	} {
