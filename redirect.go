@@ -96,6 +96,9 @@ func (t *Target) parse(rest string) error {
 				return Invalid("to", "knows the placeholders {path} and {query}, and no other; write %%7B for a brace")
 			case hole == queryHole && (part != '?' || rest[i-1] != '?' && rest[i-1] != '&'):
 				return Invalid("to", "has {query} elsewhere than behind a ? or an &")
+			case hole == queryHole && i+len(name) < len(rest) && strings.IndexByte("&#", rest[i+len(name)]) < 0:
+				// With an empty query the mark before it goes, and what follows would be of the path.
+				return Invalid("to", "has something behind {query}; write an & between them")
 			}
 			t.pieces = append(t.pieces, targetPiece{hole: hole, part: part})
 			begin = i + len(name)

@@ -47,7 +47,7 @@ func TestTarget_Refuses(t *testing.T) {
 	for _, to := range []string{
 		"//evil.example/", "https://", "https:///x", "https:evil.example", "mailto:a@b.example", "javascript:alert(1)", "ftp://a.example/", "x", "?x", "../x", `/\evil.example`, `https://a.example\@b.example/`,
 		"https://a@b.example/", "https://a.example:/", "https://a.example:99999/", "https://{path}", "https://{host}/", "https://a.example:{path}", "https://a.example{query}",
-		"/{user}", "/{path", "/path}", "/{}", "/{Path}", "/{query}", "/x?a={query}", "/x#{query}", "/a b", "/ä", "/a\r\nX: y", "/a\x00", "/a\tb", "/<x>", `/"`,
+		"/{user}", "/{path", "/path}", "/{}", "/{Path}", "/{query}", "/x?a={query}", "/?{query}x", "/x?{query}{path}", "/x?{query}?", "/x#{query}", "/a b", "/ä", "/a\r\nX: y", "/a\x00", "/a\tb", "/<x>", `/"`,
 	} {
 		if _, err := mezu.ParseTarget(to); mezu.CodeOf(err) != mezu.CodeInvalid {
 			t.Errorf("%q: %v", to, err)
