@@ -109,7 +109,7 @@ func (s *WAFSettings) validate(field string) error {
 			return Invalid(here+".rule", "is the number of a rule that looks for attacks, between %d and %d", firstCRSRule, lastCRSRule)
 		}
 		if !validWAFTarget(e.Target) {
-			return Invalid(here+".target", "is a collection and a name, such as ARGS:comment, not %q", e.Target)
+			return Invalid(here+".target", "is a collection and a name, such as ARGS:comment, or a collection such as REQUEST_URI alone, not %q", e.Target)
 		}
 	}
 	return nil
@@ -119,8 +119,12 @@ func (s *WAFSettings) validate(field string) error {
 // requests. What is below sets it up, and what is above judges the score and responses.
 const firstCRSRule, lastCRSRule = 911_000, 948_999
 
-// WAFCollections are the parts of a request of which a rule may leave one out.
-var wafCollections = []string{"ARGS", "ARGS_NAMES", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "REQUEST_HEADERS", "FILES", "FILES_NAMES", "XML", "REQUEST_FILENAME", "REQUEST_URI", "REQUEST_BODY"}
+// wafCollections are the parts of a request of which a rule may leave one out. Those that are true
+// have fields with names; of another there is only the whole, and rules with a name there don't compile.
+var wafCollections = map[string]bool{
+	"ARGS": true, "ARGS_NAMES": true, "REQUEST_COOKIES": true, "REQUEST_COOKIES_NAMES": true, "REQUEST_HEADERS": true, "FILES": true, "FILES_NAMES": true, "XML": true,
+	"REQUEST_FILENAME": false, "REQUEST_URI": false, "REQUEST_BODY": false,
+}
 
 // validWAFTarget reports whether a target is one of the collections, with or without the name of
 // a field. What else SecLang can say there is left out: a quote or a comma would end the target.
@@ -129,7 +133,7 @@ func validWAFTarget(t string) bool {
 		return true
 	}
 	collection, name, named := strings.Cut(t, ":")
-	if len(t) > MaxWAFTarget || !slices.Contains(wafCollections, collection) || named && name == "" {
+	if fields, known := wafCollections[collection]; len(t) > MaxWAFTarget || !known || named && (name == "" || !fields) {
 		return false
 	}
 	for _, c := range []byte(name) {
@@ -273,6 +277,10 @@ func (c *CORS) validate(field string) error {
 			switch {
 			case s == "*":
 				star = l.name
+			case l.name == "allow_methods":
+				if err := ValidateMethod(s); err != nil {
+					return Invalid(indexed(field+"."+l.name, i), "%v", err)
+				}
 			case !ValidHeaderName(s):
 				return Invalid(indexed(field+"."+l.name, i), "%q is no name", s)
 			}

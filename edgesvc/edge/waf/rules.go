@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
 	"github.com/corazawaf/coraza/v3"
@@ -58,16 +59,24 @@ type set struct {
 	rules       func() (coraza.WAF, error)
 	environment string // that asked first
 	used        uint64
+	failed      time.Time // when they could not be compiled; zero if they could, or nobody has tried
 }
 
+// compileAgain is how long rules that could not be compiled are left alone: the disk may have been
+// full, and compiling costs a tenth of a second.
+const compileAgain = 10 * time.Second
+
+// errRules closes a route whose rules can't be compiled.
+var errRules = &mezu.Error{Code: mezu.CodeRouteUnavailable, Detail: "the rules of the firewall could not be compiled with this route's exclusions"}
+
 // set finds the rules with these exclusions for an environment, or compiles them. Meanwhile only
-// those wait who need the same. What can't be compiled is tried again by who asks next: the disk
-// may have been full.
+// those wait who need the same. A *mezu.Error says that they can't be compiled, and its cause
+// why.
 func (f *Firewall) set(environment, exclude string) (coraza.WAF, error) {
 	f.mu.Lock()
 	f.uses++
 	s := f.sets[exclude]
-	if s == nil {
+	if s == nil || !s.failed.IsZero() && f.turns.now().Sub(s.failed) > compileAgain {
 		f.makeRoom()
 		s = &set{environment: environment, rules: sync.OnceValues(func() (coraza.WAF, error) { return f.compileSet(exclude) })}
 		f.sets[exclude] = s
@@ -75,14 +84,17 @@ func (f *Firewall) set(environment, exclude string) (coraza.WAF, error) {
 	s.used = f.uses
 	f.mu.Unlock()
 	rules, err := s.rules()
-	if err != nil {
-		f.mu.Lock()
-		if f.sets[exclude] == s {
-			delete(f.sets, exclude)
-		}
-		f.mu.Unlock()
+	if err == nil {
+		return rules, nil
 	}
-	return rules, err
+	f.mu.Lock()
+	if s.failed.IsZero() {
+		s.failed = f.turns.now()
+	}
+	f.mu.Unlock()
+	closed := *errRules
+	closed.Cause = err
+	return nil, &closed
 }
 
 // compileSet compiles rules with exclusions, behind those without any, whose ids it needs.

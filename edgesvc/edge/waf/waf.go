@@ -13,7 +13,6 @@
 package waf
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -242,7 +241,7 @@ func headExceeds(r *relay.Request) string {
 func (f *Firewall) judge(environment string, s *Settings, head, body func(*look)) (v Verdict, err error) {
 	rules, err := f.set(environment, s.exclude)
 	if err != nil {
-		return v, fmt.Errorf("compiling the rules of the firewall: %w", err)
+		return v, err
 	}
 	began := time.Now()
 	tx := rules.NewTransaction()

@@ -215,13 +215,20 @@ func TestFirewall_SetsAreShared(t *testing.T) {
 // Rules that could not be compiled are tried again.
 func TestFirewall_CompilesAgain(t *testing.T) {
 	f := New(2, nil)
+	now := time.Now()
+	f.turns.now = func() time.Time { return now }
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "nowhere"))
-	for _, exclude := range []string{"", "SecRuleRemoveById 942100\n"} {
-		if _, err := f.set("", exclude); err == nil {
-			t.Fatal("compiled without a place for the engine's file")
+	fails := func(exclude string) {
+		t.Helper()
+		if _, err := f.set("", exclude); mezu.CodeOf(err) != mezu.CodeRouteUnavailable {
+			t.Error(err)
 		}
 	}
+	fails("")
+	fails("SecRuleRemoveById 942100\n")
 	t.Setenv("TMPDIR", t.TempDir())
+	fails("SecRuleRemoveById 942100\n") // it is not tried with each request
+	now = now.Add(compileAgain + 1)
 	if _, err := f.set("", "SecRuleRemoveById 942100\n"); err != nil || len(f.sets) != 2 {
 		t.Errorf("%d sets, %v", len(f.sets), err)
 	}
@@ -540,5 +547,26 @@ func TestLongHead(t *testing.T) {
 		if n := longHead(r); n <= lightBytes {
 			t.Errorf("%s: %d bytes longer are light", name, n)
 		}
+	}
+}
+
+// What may be written of exclusions compiles: rules that don't would refuse all requests.
+func TestExclusions_Compile(t *testing.T) {
+	f := firewall(t)
+	var all []mezu.WAFExclusion
+	for _, c := range []string{"ARGS", "ARGS_NAMES", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "REQUEST_HEADERS", "FILES", "FILES_NAMES", "XML", "REQUEST_FILENAME", "REQUEST_URI", "REQUEST_BODY"} {
+		for _, name := range []string{"", ":comment", ":a.b[0]", ":a*", ":*"} {
+			x := mezu.WAFExclusion{Rule: 942100, Target: c + name}
+			e := mezu.Environment{Name: "a", WAFSettings: &mezu.WAFSettings{Exclude: []mezu.WAFExclusion{x}}}
+			if e.Validate() == nil {
+				all = append(all, x)
+			}
+		}
+	}
+	if len(all) != 8*5+3 {
+		t.Errorf("%d may be written", len(all))
+	}
+	if _, err := f.set("", NewSettings(&mezu.WAFSettings{Exclude: all}).exclude); err != nil {
+		t.Error(err)
 	}
 }
