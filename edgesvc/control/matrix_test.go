@@ -370,7 +370,7 @@ var verbs = map[string][]mezu.Permission{
 	api.OpListAudit.ID: {mezu.PermAuditRead}, api.OpWatchAudit.ID: {mezu.PermAuditRead},
 	// As long as it changes nothing; see TestApply_Authority.
 	api.OpApplyProject.ID:         {mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead},
-	api.OpExportProject.ID:        {mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead},
+	api.OpExportProject.ID:        {mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead, mezu.PermWebhooksRead},
 	api.OpCreateEnrolmentToken.ID: {mezu.PermWarpgateRegister}, api.OpRegisterWarpgate.ID: {mezu.PermWarpgateRegister},
 }
 

@@ -192,6 +192,9 @@ func (s *Configuration) planApply(ctx context.Context, ch *record.Change, c acce
 			return nil, err
 		}
 		guard, err := a.read(ctx)
+		if err == nil {
+			err = a.now.readable(a.scope, api.OpApplyProject, c)
+		}
 		if err != nil {
 			return nil, err
 		}

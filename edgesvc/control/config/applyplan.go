@@ -68,6 +68,16 @@ func (s *Configuration) readProject(ctx context.Context, prj record.Record[mezu.
 	return st, nil
 }
 
+// readable asks for the verb that reading webhooks takes if the project has any.
+func (st *projectState) readable(sc access.Scope, op api.Operation, c access.Caller) error {
+	for _, w := range st.webhooks {
+		if len(w.Value.Webhooks) > 0 && !slices.Contains(sc.Grants, mezu.PermWebhooksRead) {
+			return access.Lacks(op, mezu.PermWebhooksRead, c)
+		}
+	}
+	return nil
+}
+
 // Export gives a project as a manifest, which applied to it changes nothing.
 func (s *Configuration) Export(ctx context.Context, c access.Caller, p access.Path) (mezu.Manifest, error) {
 	sc, err := s.access.InProject(ctx, c, api.OpExportProject, p)
@@ -78,6 +88,9 @@ func (s *Configuration) Export(ctx context.Context, c access.Caller, p access.Pa
 		return mezu.Manifest{}, err
 	}
 	st, err := s.readProject(ctx, sc.Project, func(string) bool { return true })
+	if err == nil {
+		err = st.readable(sc, api.OpExportProject, c)
+	}
 	if err != nil {
 		return mezu.Manifest{}, err
 	}

@@ -240,6 +240,11 @@ func TestWebhooks_Manifest(t *testing.T) {
 	_, key := x.Account("ci", mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermEnvironmentsWrite, mezu.PermRoutesRead, mezu.PermRoutesWrite, mezu.PermDirectoriesRead)
 	controltest.Refused(t, mezu.CodeForbidden, in.Client(key, nil), api.OpApplyProject, map[string]any{
 		"manifest": map[string]any{"environments": map[string]any{"staging": map[string]any{"webhooks": map[string]any{"hub": pay}}}}}, x.Org, x.Prj)
+	// Nor may it see them, by whatever shows a project as a whole.
+	controltest.Refused(t, mezu.CodeForbidden, in.Client(key, nil), api.OpExportProject, nil, x.Org, x.Prj)
+	controltest.Refused(t, mezu.CodeForbidden, in.Client(key, nil), api.OpApplyProject, api.ApplyRequest{DryRun: true, Manifest: mezu.Manifest{Environments: map[string]mezu.ManifestEnvironment{"staging": {}}}}, x.Org, x.Prj)
+	_, key = x.Account("reader", mezu.PermProjectsRead, mezu.PermEnvironmentsRead, mezu.PermRoutesRead, mezu.PermDirectoriesRead, mezu.PermWebhooksRead)
+	controltest.Call[mezu.Manifest](t, in.Client(key, nil), api.OpExportProject, nil, x.Org, x.Prj)
 }
 
 // An environment may have the name of a field: what may change its webhooks may not change it.
