@@ -1,6 +1,7 @@
 package mezu
 
 import (
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -332,7 +333,24 @@ func badOrigin(o string) string {
 			return "has a port that there is not"
 		}
 	}
+	if (scheme == "https" || scheme == "http") && !sentHost(strings.TrimSuffix(host, ":"+u.Port())) {
+		return "has a host that no browser sends: a name, or an address in its usual form, is expected"
+	}
 	return ""
+}
+
+// sentHost reports whether a host is as browsers send it: what ends in a number is an IPv4 address to
+// them (URL Standard, 3.5).
+func sentHost(host string) bool {
+	if canonical, err := CanonicalHost(host); err != nil || canonical != host {
+		return false
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if _, err := strconv.ParseUint(last, 0, 64); err == nil {
+		_, err := netip.ParseAddr(host)
+		return err == nil
+	}
+	return true
 }
 
 func ascii(s string) bool {

@@ -32,6 +32,7 @@ func TestTraffic_Refuses(t *testing.T) {
 	}{
 		{"cors.allow_origins[0]", from("null")}, {"cors.allow_origins[0]", from("https://a.example/")}, {"cors.allow_origins[0]", from("https://a.example/x")},
 		{"cors.allow_origins[0]", from("https://a.example:443")}, {"cors.allow_origins[0]", from("http://a.example:80")}, {"cors.allow_origins[0]", from("https://A.example")},
+		{"cors.allow_origins[0]", from("https://*..com")}, {"cors.allow_origins[0]", from("https://[::0001]")}, {"cors.allow_origins[0]", from("https://127.1")}, {"cors.allow_origins[0]", from("https://a\"b.c")}, {"cors.allow_origins[0]", from("http://10.0.0.0x1:81")},
 		{"cors.allow_origins[0]", from("a.example")}, {"cors.allow_origins[0]", from("https://*.example")}, {"cors.allow_origins[0]", from("https://*")},
 		{"cors.allow_origins[0]", from("https://a.*.example.com")}, {"cors.allow_origins[0]", from("http://*.example.com")}, {"cors.allow_origins[0]", from("https://*.*.com")},
 		{"cors.allow_origins[0]", from("https://a.example.")}, {"cors.allow_origins[0]", from("https://a@b.example")}, {"cors.allow_origins[0]", from("https://a.example?x")},
