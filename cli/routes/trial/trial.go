@@ -181,6 +181,13 @@ func (t *trial) judge(s api.RoutesState, factor bool) (v Verdict, route *policy.
 	}
 	d, candidates := table.Explain(request)
 	v.Missing, v.Allow, v.Steps, v.Order = d.Missing, d.Allow, candidates, t.steps(&d, request)
+	if d.Route != nil {
+		for _, warning := range s.Warnings { // such as a webhook without a secret, which is not seen here
+			if strings.HasPrefix(warning, d.Route.Label()+": ") {
+				v.Notes = append(v.Notes, warning)
+			}
+		}
+	}
 	switch last := v.Order[len(v.Order)-1]; last.Result {
 	case Refused:
 		v.Code, v.Detail, v.Status = last.code, last.Detail, last.status
