@@ -57,12 +57,22 @@ func (r *Route) strips() bool {
 	return true
 }
 
-// Fields that nobody edits, in lower case and with hyphens: those of the connection and of framing,
-// by which messages are told apart, and those of the WebSocket handshake, which both sides verify.
-// Prefixes end in an asterisk.
-var unedited = []string{
-	"host", "content-length", "transfer-encoding", "trailer", "te", "connection", "keep-alive", "proxy-*", "upgrade", "http2-settings", "expect",
-	"x-request-id", "sec-websocket-key", "sec-websocket-accept", "sec-websocket-version",
+// Names of fields in lower case and with hyphens. Prefixes end in an asterisk.
+var (
+	// hopFields are those of the connection and of framing, by which messages are told apart
+	// (RFC 9110, 7.6.1): what one side sends is not what the next one gets.
+	hopFields = []string{"host", "content-length", "transfer-encoding", "trailer", "te", "connection", "keep-alive", "proxy-*", "upgrade", "http2-settings", "expect"}
+	// unedited are further ones that nobody edits: those of the WebSocket handshake both sides
+	// verify.
+	unedited = []string{"x-request-id", "sec-websocket-key", "sec-websocket-accept", "sec-websocket-version"}
+)
+
+// isOneOf reports whether a name is one of these.
+func isOneOf(name string, fields []string) bool {
+	return slices.ContainsFunc(fields, func(f string) bool {
+		family, is := strings.CutSuffix(f, "*")
+		return name == f || is && strings.HasPrefix(name, family)
+	})
 }
 
 // Which side edits are of.
@@ -112,10 +122,8 @@ func uneditable(field, name string, set, cors bool) string {
 		return "it says who the client is or what it asked for, and only the Warpgate writes that"
 	}
 	name = strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
-	for _, u := range unedited {
-		if family, is := strings.CutSuffix(u, "*"); name == u || is && strings.HasPrefix(name, family) {
-			return "it belongs to the connection, or to the edge"
-		}
+	if isOneOf(name, hopFields) || isOneOf(name, unedited) {
+		return "it belongs to the connection, or to the edge"
 	}
 	switch {
 	case set && field == requestEdits && name == "cookie":

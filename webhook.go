@@ -2,7 +2,6 @@ package mezu
 
 import (
 	"encoding/base64"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -168,11 +167,7 @@ func (h *WebhookHMAC) validate(field string) error {
 // signable reports whether a header can be part of what is verified. Those of the connection and of
 // framing are not of the message (RFC 9110, 7.6.1): they may be others at the edge, or not be there.
 func signable(name string) bool {
-	if !ValidHeaderName(name) || ReservedHeader(name) || LookalikeHeader(name) {
-		return false
-	}
-	lower := strings.ToLower(name)
-	return !slices.Contains([]string{"host", "content-length", "transfer-encoding", "trailer", "te", "connection", "keep-alive", "upgrade", "http2-settings", "expect", "proxy-connection"}, lower)
+	return ValidHeaderName(name) && !ReservedHeader(name) && !LookalikeHeader(name) && !isOneOf(strings.ToLower(name), hopFields)
 }
 
 // WebhookPart is a piece of what is signed: a literal text, or what stands for a part of the
