@@ -250,27 +250,59 @@ func (a *applying) read(ctx context.Context) (guard record.Record[applied], err 
 	}
 	a.changes = a.in.Manifest.Changes(now, a.in.Prune)
 	for _, c := range a.changes {
-		kind, rest, _ := strings.Cut(c.Path, ".")
-		name, field, below := strings.Cut(rest, ".")
-		switch {
-		case c.Action == mezu.ChangeKeep:
-		case kind == "roles":
+		if c.Action == mezu.ChangeKeep {
+			continue
+		}
+		switch of, name := part(c.Path); of {
+		case ofRoles:
 			a.roles = true
-		case kind == "environments":
-			if a.touched[name] == nil {
-				a.touched[name] = &touched{}
-			}
-			switch {
-			case below && strings.HasPrefix(field, "routes["):
-				a.touched[name].routes = true
-			case below && strings.HasPrefix(field, "webhooks."):
-				a.touched[name].webhooks = true
-			default:
-				a.touched[name].settings = true
-			}
+		case ofRoutes:
+			a.touch(name).routes = true
+		case ofWebhooks:
+			a.touch(name).webhooks = true
+		case ofEnvironment:
+			a.touch(name).settings = true
 		}
 	}
 	return guard, nil
+}
+
+// touch is what of an environment changes.
+func (a *applying) touch(name string) *touched {
+	if a.touched[name] == nil {
+		a.touched[name] = &touched{}
+	}
+	return a.touched[name]
+}
+
+// Parts of a project that changes are of.
+const (
+	ofProject = iota
+	ofRoles
+	ofDirectory
+	ofEnvironment // its settings, or all of it
+	ofRoutes
+	ofWebhooks
+)
+
+// part is what the path of a change is of, and the name of the environment if it is of one. A name may
+// be that of a field.
+func part(path string) (of int, environment string) {
+	kind, rest, _ := strings.Cut(path, ".")
+	name, field, _ := strings.Cut(rest, ".")
+	switch {
+	case kind == "roles":
+		return ofRoles, ""
+	case kind == "directories":
+		return ofDirectory, ""
+	case kind != "environments":
+		return ofProject, ""
+	case strings.HasPrefix(field, "routes["):
+		return ofRoutes, name
+	case strings.HasPrefix(field, "webhooks."):
+		return ofWebhooks, name
+	}
+	return ofEnvironment, name
 }
 
 // idle reports whether nothing is to be done.
@@ -288,19 +320,18 @@ func (a *applying) showNamed() {
 // authorise asks for the verbs that the changes take.
 func (a *applying) authorise(c access.Caller) error {
 	for _, change := range a.changes {
-		verb := mezu.PermProjectsWrite
-		kind, rest, _ := strings.Cut(change.Path, ".")
-		_, field, _ := strings.Cut(rest, ".") // behind the name, which may be that of a field
-		switch {
-		case change.Action == mezu.ChangeKeep:
+		if change.Action == mezu.ChangeKeep {
 			continue
-		case kind == "directories":
+		}
+		verb := mezu.PermProjectsWrite
+		switch of, _ := part(change.Path); of {
+		case ofDirectory:
 			verb = mezu.PermDirectoriesWrite
-		case kind == "environments" && strings.HasPrefix(field, "routes["):
+		case ofRoutes:
 			verb = mezu.PermRoutesWrite
-		case kind == "environments" && strings.HasPrefix(field, "webhooks."):
+		case ofWebhooks:
 			verb = mezu.PermWebhooksWrite
-		case kind == "environments":
+		case ofEnvironment:
 			verb = mezu.PermEnvironmentsWrite
 		}
 		if !slices.Contains(a.scope.Grants, verb) {
