@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -116,11 +115,7 @@ func (a *target) firewalled(b *browser) {
 // The edge itself says 100 to a client that waits before it sends what the firewall looks at.
 func TestFirewall_SaysContinue(t *testing.T) {
 	a := newTarget(t, false, mezu.Route{Prefix: "/guarded/", WAF: mezu.WAFBlock})
-	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := a.dial()
 	r := bufio.NewReader(conn)
 	for body, want := range map[string]string{`{"id":1}`: "200", `{"id":"` + attack + `"}`: "403"} {
 		fmt.Fprintf(conn, "POST /guarded/ HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", a.host, len(body))
@@ -160,11 +155,7 @@ func TestFirewall_Streams(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := a.dial()
 	fmt.Fprintf(conn, "GET /guarded/echo HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", a.host)
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, nil)

@@ -2,7 +2,6 @@ package edge_test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/binary"
 	"strings"
 	"sync"
@@ -363,11 +362,7 @@ func testP16_NoH2C(t *testing.T, a *target) {
 	if got := c.End(1) + " " + c.End(3) + " " + c.End(5); got != "PROTOCOL_ERROR PROTOCOL_ERROR PROTOCOL_ERROR" {
 		t.Errorf("%s: %v", got, c)
 	}
-	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0], NextProtos: []string{"http/1.1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := a.dial("http/1.1")
 	conn.Write([]byte("GET /one HTTP/1.1\r\nHost: " + a.host + "\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"))
 	var answer bytes.Buffer
 	answer.ReadFrom(conn)
@@ -378,10 +373,7 @@ func testP16_NoH2C(t *testing.T, a *target) {
 		t.Errorf("the workload is asked for h2c: %q", wire)
 	}
 	// Nor is HTTP/2 spoken where HTTP/1.1 was agreed on.
-	plain, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0], NextProtos: []string{"http/1.1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	plain := a.dial("http/1.1")
 	p := frames.Client(t, plain, frames.Options{})
 	if !p.Closed() || p.Frames() > 0 {
 		t.Errorf("HTTP/2 is spoken unasked: %v", p)

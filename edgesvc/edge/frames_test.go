@@ -46,6 +46,18 @@ type target struct {
 	browser *browser                      // another client
 }
 
+// dial shakes hands with the edge, to speak one of these protocols. The connection is closed at the end
+// of the test.
+func (a *target) dial(protocols ...string) *tls.Conn {
+	a.t.Helper()
+	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0], NextProtos: protocols})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
 // newTarget starts one whose workload speaks HTTP/1.1, or HTTP/2 if two.
 func newTarget(t *testing.T, two bool, routes ...mezu.Route) *target {
 	t.Helper()
@@ -223,20 +235,10 @@ func (a *target) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// dial makes a connection with TLS to the edge.
-func (a *target) dial() net.Conn {
-	a.t.Helper()
-	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0], NextProtos: []string{"h2"}})
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return conn
-}
-
 // client makes one and says what every client says first.
 func (a *target) client(o frames.Options) *frames.Conn {
 	a.t.Helper()
-	return frames.Client(a.t, a.dial(), o)
+	return frames.Client(a.t, a.dial("h2"), o)
 }
 
 // request is the fields of a request.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -166,11 +165,7 @@ func TestWebhook_BodiesAreForgotten(t *testing.T) {
 // body whose length isn't said.
 func TestWebhook_BodiesOfAllKinds(t *testing.T) {
 	a := hooked(t)
-	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := a.dial()
 	r := bufio.NewReader(conn)
 	for i, want := range []string{"200", "401"} {
 		body := fmt.Sprintf(`{"n":%d}`, i)
@@ -200,11 +195,7 @@ func TestWebhook_BodiesOfAllKinds(t *testing.T) {
 // HTTP, whatever is in which, since workloads that look too may see the other one.
 func TestWebhook_TwoSignatures(t *testing.T) {
 	a := hooked(t)
-	conn, err := tls.Dial("tcp", a.edge.HTTPSAddr(), &tls.Config{RootCAs: a.in.Roots, ServerName: strings.Split(a.host, ":")[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := a.dial()
 	r := bufio.NewReader(conn)
 	one := func(path, name string, values ...string) (int, string) {
 		fields := ""
