@@ -447,10 +447,12 @@ func TestShared_Reclaimed(t *testing.T) {
 	c.Release()
 }
 
-// Whoever waits for a place comes before those that could share a connection at once.
-func TestShared_WaitersComeFirst(t *testing.T) {
+// two is a session with so many places that has two connections of its own, both held, and a shared one.
+// A further one comes for each send to more, or as many as are asked for when that is closed.
+func two(t *testing.T, places int) (e *testEdge, s *tunnel.Session, held []*tunnel.Conn, more chan struct{}) {
+	t.Helper()
 	var dials atomic.Int64
-	more := make(chan struct{})
+	more = make(chan struct{})
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if dials.Add(1) > 4 { // control, shared, and two of their own
 			select {
@@ -461,13 +463,18 @@ func TestShared_WaitersComeFirst(t *testing.T) {
 		}
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
-	e := startEdge(t, newAuthority(t), "", tunnel.HubConfig{Limits: tunnel.Limits{ShareFrom: 1, MaxConns: 6, Share: 100, LowWater: 1, HighWater: 1}})
+	e = startEdge(t, newAuthority(t), "", tunnel.HubConfig{Limits: tunnel.Limits{ShareFrom: 1, MaxConns: places, Share: 100, LowWater: 1, HighWater: 1}})
 	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{Serve: serveLines, Dial: dial})
-	s := e.session()
-	held := []*tunnel.Conn{checkout(t, s)}
+	s = e.session()
+	held = []*tunnel.Conn{checkout(t, s)}
 	skipUnlessShared(t, s)
 	eventually(t, "all that are dialled", func() bool { return dials.Load() >= 4 && s.Idle() == 1 })
-	held = append(held, checkout(t, s))
+	return e, s, append(held, checkout(t, s)), more
+}
+
+// Whoever waits for a place comes before those that could share a connection at once.
+func TestShared_WaitersComeFirst(t *testing.T) {
+	e, s, held, more := two(t, 6)
 	for range 4 {
 		held = append(held, shared(t, s, 0))
 	}
@@ -489,25 +496,7 @@ func TestShared_WaitersComeFirst(t *testing.T) {
 // another's response, nor another's exchange that waits for a place.
 func TestRow7_ACrowdOfLargeResponses(t *testing.T) {
 	const crowd, places = 12, 40
-	var dials atomic.Int64
-	more := make(chan struct{})
-	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if dials.Add(1) > 4 { // control, shared, and two of their own
-			select {
-			case <-more:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	}
-	e := startEdge(t, newAuthority(t), "", tunnel.HubConfig{Limits: tunnel.Limits{ShareFrom: 1, MaxConns: places, Share: 100, LowWater: 1, HighWater: 1}})
-	startLink(t, e, newWarpgateID(), tunnel.LinkConfig{Serve: serveLines, Dial: dial})
-	s := e.session()
-	held := []*tunnel.Conn{checkout(t, s)}
-	skipUnlessShared(t, s)
-	eventually(t, "all that are dialled", func() bool { return dials.Load() >= 4 && s.Idle() == 1 })
-	held = append(held, checkout(t, s))
+	e, s, held, more := two(t, places)
 	moved := make(chan tunnel.Address, crowd+1)
 	moves := func(client tunnel.Address) (c *tunnel.Conn) {
 		c = shared(t, s, client)
