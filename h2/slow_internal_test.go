@@ -21,7 +21,7 @@ func TestServer_StoppedReader(t *testing.T) {
 		streams = 60
 		piece   = 32 << 10
 		taken   = 4 << 20
-		most    = batchSize + 2*maxKeptReady // what is being written, and the memory kept for what is next
+		most    = 4 * batchSize // memory grows by quarters
 		quiet   = 100 * time.Millisecond
 	)
 	var began, accepted atomic.Int64
