@@ -21,8 +21,10 @@ import (
 // engine is not closed: it is left as a kill leaves it, and the next opening goes on from the
 // log, as after every kill.
 
-// closeTime is how long the engine may take to close: two memtables as tables on a slow disk.
-const closeTime = 10 * time.Second
+// closeTime is how long the engine may take to close: two memtables as tables, on a disk that
+// others keep busy. Whoever stops a process waits less or kills it, which costs no more than to
+// leave the engine as it is.
+const closeTime = time.Minute
 
 // ErrGone says that somebody took the store's folder away while it was open. What is written to
 // its files since is nowhere.
