@@ -168,7 +168,7 @@ func TestStreamReaderStalls(t *testing.T) {
 	}
 	// Each stands where it belongs, once: what was dropped is told where it is missing. The last
 	// one may come late, when there is room again. A client has its answer before the event is
-	// there, so that the next request's may overtake it, by a place or two.
+	// there, so that the events of the next few requests may overtake it.
 	const overtaken = 4
 	seen, dropped, told := 0, 0, map[int]bool{}
 	for seen+dropped < requests {

@@ -64,7 +64,7 @@ func commit(t *testing.T, st store.Store, ops ...store.Op) store.Position {
 func closeNow(t *testing.T, st store.Store) {
 	t.Helper()
 	if err := st.Close(); err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
 }
 

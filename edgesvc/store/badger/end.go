@@ -22,8 +22,8 @@ import (
 // log, as after every kill.
 
 // closeTime is how long the engine may take to close: two memtables as tables, on a disk that
-// others keep busy. Whoever stops a process waits less or kills it, which costs no more than to
-// leave the engine as it is.
+// others keep busy. Whoever stops the process may have a shorter patience, and kills it then. That
+// costs no more than to leave the engine as it is.
 const closeTime = time.Minute
 
 // ErrGone says that somebody took the store's folder away while it was open. What is written to

@@ -41,7 +41,7 @@ func (l *engineLog) firstError() string {
 	return l.first
 }
 
-// closing notes that the engine is being closed. What it gives ends at the engine's next error.
+// closing marks the engine as being closed. What it gives ends at the engine's next error.
 func (l *engineLog) closing() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
