@@ -111,8 +111,9 @@ func (c *pacedConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. A read whose pause it ends finds the connection closed.
 func (c *pacedConn) Close() error {
+	err := c.Conn.Close()
 	c.closeOnce.Do(func() { close(c.closed) })
-	return c.Conn.Close()
+	return err
 }
