@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,7 +200,11 @@ func TestArchives(t *testing.T) {
 	}
 	err := openProgram(filepath.Join(dist, "mezu_"+runtime.GOOS+"_"+runtime.GOARCH+".tar.gz"), func(name string, data []byte, _ time.Time) error {
 		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, data, 0o755); err != nil {
+		// A process that starts meanwhile has the file open too, and then it can't be run.
+		syscall.ForkLock.RLock()
+		err := os.WriteFile(path, data, 0o755)
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			return err
 		}
 		if out := runTool(t, path); out != "mezu "+testVersion+"\n" {

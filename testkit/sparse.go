@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -30,7 +31,8 @@ func Sparse(t *testing.T, path string, size int64) {
 
 // CopyFile copies a file, as its owner's alone, and the folders above it. Holes stay holes,
 // and the kernel copies the rest: an engine's logs and the image of a disk are mostly holes,
-// and what a program reads itself costs the race detector a look at each byte.
+// and what a program reads itself costs the race detector a look at each byte. The copy of a program
+// can be run at once, as what WriteProgram writes.
 func CopyFile(t *testing.T, from, to string) {
 	t.Helper()
 	if err := copyFile(from, to); err != nil {
@@ -55,6 +57,8 @@ func copyFile(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

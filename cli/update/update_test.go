@@ -89,9 +89,10 @@ func place(t *testing.T, path string) {
 	}
 	if err := os.Link(self, path); err != nil { // on another disk
 		data, err := os.ReadFile(self)
-		if err := errors.Join(err, os.WriteFile(path, data, 0o755)); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
+		testkit.WriteProgram(t, path, data)
 	}
 }
 
@@ -364,9 +365,10 @@ func TestUpdate_Kept(t *testing.T) {
 		p := updating(t, r)
 		asked := p.path("tmp/bin/" + tool)
 		text := "#!/bin/sh\ncase \"$*\" in *" + p.program() + ") exit 0;; esac\nexit 1\n"
-		if err := errors.Join(os.Mkdir(filepath.Dir(asked), 0o755), os.WriteFile(asked, []byte(text), 0o755)); err != nil {
+		if err := os.Mkdir(filepath.Dir(asked), 0o755); err != nil {
 			t.Fatal(err)
 		}
+		testkit.WriteProgram(t, asked, []byte(text))
 		p.env = append(p.env, "PATH="+filepath.Dir(asked))
 		if out, code := p.update(); code != 5 || !strings.Contains(out, expect) {
 			t.Errorf("%s: code %d, %s", tool, code, out)
